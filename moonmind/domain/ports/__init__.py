@@ -1,0 +1,71 @@
+"""Gather the ports: the collaborators that stages need, implemented by adapters and fakes."""
+
+from moonmind.domain.ports.agent import (
+    Agent,
+    AgentHandle,
+    AgentOrder,
+    AgentReport,
+    Collected,
+    Lease,
+    NotReady,
+)
+from moonmind.domain.ports.forge import (
+    Checked,
+    Forge,
+    PullRequest,
+    PullRequestDraft,
+    PullRequestState,
+    Remote,
+    RepositoryFacts,
+    Verdict,
+)
+from moonmind.domain.ports.support import (
+    ArtifactFolder,
+    ArtifactStore,
+    CredentialsGate,
+    EffectGuard,
+    Intent,
+    Metrics,
+    PullRequestIntent,
+    PushIntent,
+    SubmissionIntent,
+)
+from moonmind.domain.ports.workspace import (
+    AgentTree,
+    CleanTree,
+    CommitOrder,
+    PushReport,
+    Workspace,
+)
+
+__all__ = [
+    "Agent",
+    "AgentHandle",
+    "AgentOrder",
+    "AgentReport",
+    "AgentTree",
+    "ArtifactFolder",
+    "ArtifactStore",
+    "Checked",
+    "CleanTree",
+    "Collected",
+    "CommitOrder",
+    "CredentialsGate",
+    "EffectGuard",
+    "Forge",
+    "Intent",
+    "Lease",
+    "Metrics",
+    "NotReady",
+    "PullRequest",
+    "PullRequestDraft",
+    "PullRequestIntent",
+    "PullRequestState",
+    "PushIntent",
+    "PushReport",
+    "Remote",
+    "RepositoryFacts",
+    "SubmissionIntent",
+    "Verdict",
+    "Workspace",
+]
