@@ -17,8 +17,9 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    UniqueConstraint,
+    text,
 )
-from sqlalchemy import UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from api_service.db.types import UtcDateTime
@@ -159,12 +160,8 @@ class SpecWorkflowTaskState(Base):
             "(status IN ('succeeded', 'failed', 'skipped')) = (finished_at IS NOT NULL)",
             name="finished",
         ),
-        CheckConstraint(
-            "(status = 'running') = (lease_until IS NOT NULL)", name="lease"
-        ),
-        CheckConstraint(
-            "(status = 'waiting') = (next_poll_at IS NOT NULL)", name="poll"
-        ),
+        CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="lease"),
+        CheckConstraint("(status = 'waiting') = (next_poll_at IS NOT NULL)", name="poll"),
         Index(
             "ix_spec_workflow_task_states_lease",
             "lease_until",
@@ -186,9 +183,7 @@ class SpecWorkflowTaskState(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    run_id: Mapped[UUID] = mapped_column(
-        ForeignKey("spec_workflow_runs.id", ondelete="CASCADE")
-    )
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("spec_workflow_runs.id", ondelete="CASCADE"))
     task_name: Mapped[str] = mapped_column(String(16))
     position: Mapped[int]
     attempt: Mapped[int] = mapped_column(default=1)
@@ -223,17 +218,13 @@ class WorkflowCredentialAudit(Base):
     __tablename__ = "workflow_credential_audits"
     __table_args__ = (
         _one_of("status", AuditStatus, name="status"),
-        CheckConstraint(
-            "status <> 'failed' OR message <> ''", name="failed_has_message"
-        ),
+        CheckConstraint("status <> 'failed' OR message <> ''", name="failed_has_message"),
         Index("ix_workflow_credential_audits_run", "run_id", "checked_at"),
         Index("ix_workflow_credential_audits_subject", "subject", "checked_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    run_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("spec_workflow_runs.id", ondelete="CASCADE")
-    )
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("spec_workflow_runs.id", ondelete="CASCADE"))
     subject: Mapped[str] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(16))
     kind: Mapped[str] = mapped_column(String(64))
@@ -254,9 +245,7 @@ class WorkflowArtifact(Base):
     __table_args__ = (UniqueConstraint("run_id", "artifact_type", "attempt", "name"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    run_id: Mapped[UUID] = mapped_column(
-        ForeignKey("spec_workflow_runs.id", ondelete="CASCADE")
-    )
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("spec_workflow_runs.id", ondelete="CASCADE"))
     artifact_type: Mapped[str] = mapped_column(String(32))
     name: Mapped[str] = mapped_column(String(200))
     path: Mapped[str] = mapped_column(Text)
@@ -273,9 +262,7 @@ class AgentSubmission(Base):
 
     __tablename__ = "agent_submissions"
     __table_args__ = (
-        CheckConstraint(
-            "state IN ('intended', 'started', 'finished', 'abandoned')", name="state"
-        ),
+        CheckConstraint("state IN ('intended', 'started', 'finished', 'abandoned')", name="state"),
         UniqueConstraint("marker"),
         Index(
             "uq_agent_submissions_live",
@@ -288,12 +275,8 @@ class AgentSubmission(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    run_id: Mapped[UUID] = mapped_column(
-        ForeignKey("spec_workflow_runs.id", ondelete="CASCADE")
-    )
-    stage_id: Mapped[UUID] = mapped_column(
-        ForeignKey("spec_workflow_task_states.id", ondelete="CASCADE")
-    )
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("spec_workflow_runs.id", ondelete="CASCADE"))
+    stage_id: Mapped[UUID] = mapped_column(ForeignKey("spec_workflow_task_states.id", ondelete="CASCADE"))
     token: Mapped[int]
     agent: Mapped[str] = mapped_column(String(32))
     marker: Mapped[str] = mapped_column(String(100))
@@ -319,9 +302,7 @@ class PushedRef(Base):
     repository: Mapped[str] = mapped_column(String(200))
     branch: Mapped[str] = mapped_column(String(250))
     commit_sha: Mapped[str] = mapped_column(String(64))
-    run_id: Mapped[UUID] = mapped_column(
-        ForeignKey("spec_workflow_runs.id", ondelete="CASCADE")
-    )
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("spec_workflow_runs.id", ondelete="CASCADE"))
     created_at: Mapped[datetime]
 
 
@@ -349,9 +330,7 @@ class WorkflowEvent(Base):
     )
 
     id: Mapped[int] = mapped_column(_Counter, primary_key=True, autoincrement=True)
-    run_id: Mapped[UUID] = mapped_column(
-        ForeignKey("spec_workflow_runs.id", ondelete="CASCADE")
-    )
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("spec_workflow_runs.id", ondelete="CASCADE"))
     seq: Mapped[int]
     type: Mapped[str] = mapped_column(String(16))
     stage: Mapped[str | None] = mapped_column(String(16))
@@ -378,9 +357,7 @@ class WorkflowOutbox(Base):
     )
 
     id: Mapped[int] = mapped_column(_Counter, primary_key=True, autoincrement=True)
-    run_id: Mapped[UUID] = mapped_column(
-        ForeignKey("spec_workflow_runs.id", ondelete="CASCADE")
-    )
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("spec_workflow_runs.id", ondelete="CASCADE"))
     from_stage: Mapped[str] = mapped_column(String(16))
     epoch: Mapped[int]
     attempts: Mapped[int] = mapped_column(default=0)
@@ -399,9 +376,7 @@ class IdempotencyKey(Base):
     token_id: Mapped[str] = mapped_column(String(64))
     key: Mapped[str] = mapped_column(String(200))
     body_sha256: Mapped[str] = mapped_column(String(64))
-    run_id: Mapped[UUID] = mapped_column(
-        ForeignKey("spec_workflow_runs.id", ondelete="CASCADE")
-    )
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("spec_workflow_runs.id", ondelete="CASCADE"))
     created_at: Mapped[datetime]
 
 
@@ -409,9 +384,7 @@ class ApiToken(Base):
     """A bearer token; only the digest of its secret is kept."""
 
     __tablename__ = "api_tokens"
-    __table_args__ = (
-        CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="role"),
-    )
+    __table_args__ = (CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="role"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
@@ -429,9 +402,7 @@ class WebSession(Base):
     __tablename__ = "web_sessions"
 
     cookie_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    token_id: Mapped[str] = mapped_column(
-        ForeignKey("api_tokens.id", ondelete="CASCADE")
-    )
+    token_id: Mapped[str] = mapped_column(ForeignKey("api_tokens.id", ondelete="CASCADE"))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
 

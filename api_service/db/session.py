@@ -26,9 +26,7 @@ class Database:
     reading to writing fails with "database is locked" whatever the busy timeout.
     """
 
-    def __init__(
-        self, url: str, *, clock: Clock | None = None, pool_size: int = 12
-    ) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 12) -> None:
         self.clock: Clock = clock or DatabaseClock()
         self.engine = _create_engine(url, pool_size=pool_size)
         self._reading_engine = self.engine.execution_options(**_READING)
@@ -72,20 +70,14 @@ def _unavailable_as_workflow_error() -> Iterator[None]:
 
 def _words(error: DBAPIError) -> str:
     # The driver's first line names the cause; the statement and its values stay out of replies.
-    first = (
-        str(error.orig).strip().splitlines()[0]
-        if str(error.orig).strip()
-        else type(error.orig).__name__
-    )
+    first = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
     return f"The database answered: {first}."
 
 
 def _create_engine(url: str, *, pool_size: int) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(
-            parsed, poolclass=NullPool, connect_args={"check_same_thread": False}
-        )
+        engine = create_engine(parsed, poolclass=NullPool, connect_args={"check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine

@@ -1,8 +1,9 @@
 """Run migrations on the connection that `api_service.db.schema` hands over."""
 
 from alembic import context
-from api_service.db.models import Base
 from sqlalchemy import Connection
+
+from api_service.db.models import Base
 
 connection: Connection = context.config.attributes["connection"]
 context.configure(

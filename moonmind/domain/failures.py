@@ -28,12 +28,14 @@ class FailureCode(StrEnum):
     ROUTE_NOT_FOUND = "route_not_found"
     PULL_REQUEST_NOT_FOUND = "pull_request_not_found"
     PULL_REQUEST_NOT_OPEN = "pull_request_not_open"
+    PULL_REQUEST_CONFLICT = "pull_request_conflict"
     # The service and its surroundings
     DATABASE_UNAVAILABLE = "database_unavailable"
     SCHEMA_OUTDATED = "schema_outdated"
     SETTING_INVALID = "setting_invalid"
     DATA_FOLDER_IN_USE = "data_folder_in_use"
     SERVER_UNREACHABLE = "server_unreachable"
+    DEMO_NOT_POSSIBLE = "demo_not_possible"
     UNEXPECTED_ERROR = "unexpected_error"
     # discover
     REPOSITORY_NOT_FOUND = "repository_not_found"
@@ -216,6 +218,12 @@ CATALOGUE: Mapping[FailureCode, Failure] = {
         "It was already merged or closed.",
         "List them with `moonmind forge list OWNER/NAME`.",
     ),
+    FailureCode.PULL_REQUEST_CONFLICT: Failure(
+        _CONFLICT,
+        "The pull request cannot be merged as it is",
+        "Its branch and the base branch changed the same lines.",
+        "Merge the base branch into its branch by hand and push, then merge the pull request again.",
+    ),
     FailureCode.DATABASE_UNAVAILABLE: Failure(
         _UNAVAILABLE,
         "The database does not answer",
@@ -245,6 +253,12 @@ CATALOGUE: Mapping[FailureCode, Failure] = {
         "The service does not answer",
         "No service listens at the address, or something between refuses.",
         "Start it with `moonmind up`, or set MOONMIND_URL to where it runs.",
+    ),
+    FailureCode.DEMO_NOT_POSSIBLE: Failure(
+        _UNAVAILABLE,
+        "The demonstration cannot run here",
+        "Its service did not start, or a program that it needs is missing.",
+        "Mend what the message names, then start it again; `rm -r` its folder makes it begin anew.",
     ),
     FailureCode.UNEXPECTED_ERROR: Failure(
         FailureKind.BUG,
@@ -304,7 +318,7 @@ CATALOGUE: Mapping[FailureCode, Failure] = {
         _RUN,
         "tasks.md has no task that can be read",
         "The file is no Spec Kit task list, or is damaged.",
-        "See what the reader sees with `moonmind tasks FILE`, correct it and push, then `moonmind retry RUN --restart`.",
+        "See what the reader sees with `moonmind tasks FILE`, mend it and push, then `moonmind retry RUN --restart`.",
         resume=Stage.DISCOVER,
     ),
     FailureCode.PHASE_NOT_FOUND: Failure(

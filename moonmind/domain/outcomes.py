@@ -26,6 +26,7 @@ class Parked:
 
     after: timedelta
     reason: str
+    waiting_for: str = "agent"
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,6 @@ class Submitted:
     agent: str
     agent_version: str
     marker: str
-    submission_id: str
     prompt: StoredArtifact
     task_id: str | None = None
     task_url: str | None = None
@@ -91,12 +90,20 @@ class Submitted:
 
 @dataclass(frozen=True)
 class FileChange:
-    """One file of a patch; a binary file counts no lines."""
+    """
+    One file of a patch; a binary file counts no lines.
+
+    Modes are git's (`100644`, `120000` a link, `160000` a submodule, `000000` no file on that
+    side), `status` is git's letter (A, M, D, T); policy is checked on them.
+    """
 
     path: str
     insertions: int
     deletions: int
     binary: bool = False
+    old_mode: str = ""
+    new_mode: str = ""
+    status: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,6 @@ class Applied:
     left_open: tuple[TaskRef, ...]
     unverified: bool
     """True when the agent reported nothing, so that all submitted tasks were ticked on trust."""
-    summary: StoredArtifact | None = None
 
 
 @dataclass(frozen=True)
@@ -125,8 +131,6 @@ class Published:
     pull_request_number: int
     pull_request_url: str
     outcome: RunOutcome
-    push_log: StoredArtifact | None = None
-    response: StoredArtifact | None = None
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,7 @@ def upgrade() -> None:
         sa.Column("expires_at", UtcDateTime(), nullable=True),
         sa.Column("revoked_at", UtcDateTime(), nullable=True),
         sa.Column("last_used_at", UtcDateTime(), nullable=True),
-        sa.CheckConstraint(
-            "role IN ('viewer', 'operator', 'admin')", name=op.f("ck_api_tokens_role")
-        ),
+        sa.CheckConstraint("role IN ('viewer', 'operator', 'admin')", name=op.f("ck_api_tokens_role")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_tokens")),
     )
     op.create_table(
@@ -168,9 +166,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_idempotency_keys")),
-        sa.UniqueConstraint(
-            "token_id", "key", name=op.f("uq_idempotency_keys_token_id_key")
-        ),
+        sa.UniqueConstraint("token_id", "key", name=op.f("uq_idempotency_keys_token_id_key")),
     )
     op.create_table(
         "pushed_refs",
@@ -394,9 +390,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_events")),
-        sa.UniqueConstraint(
-            "run_id", "seq", name=op.f("uq_workflow_events_run_id_seq")
-        ),
+        sa.UniqueConstraint("run_id", "seq", name=op.f("uq_workflow_events_run_id_seq")),
     )
     op.create_table(
         "workflow_outbox",
@@ -425,9 +419,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_outbox")),
     )
-    op.create_index(
-        "ix_workflow_outbox_run", "workflow_outbox", ["run_id"], unique=False
-    )
+    op.create_index("ix_workflow_outbox_run", "workflow_outbox", ["run_id"], unique=False)
     op.create_index(
         "ix_workflow_outbox_unsent",
         "workflow_outbox",
@@ -473,9 +465,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agent_submissions")),
         sa.UniqueConstraint("marker", name=op.f("uq_agent_submissions_marker")),
     )
-    op.create_index(
-        "ix_agent_submissions_run", "agent_submissions", ["run_id"], unique=False
-    )
+    op.create_index("ix_agent_submissions_run", "agent_submissions", ["run_id"], unique=False)
     op.create_index(
         "uq_agent_submissions_live",
         "agent_submissions",
@@ -505,12 +495,8 @@ def downgrade() -> None:
     op.drop_index("ix_workflow_outbox_run", table_name="workflow_outbox")
     op.drop_table("workflow_outbox")
     op.drop_table("workflow_events")
-    op.drop_index(
-        "ix_workflow_credential_audits_subject", table_name="workflow_credential_audits"
-    )
-    op.drop_index(
-        "ix_workflow_credential_audits_run", table_name="workflow_credential_audits"
-    )
+    op.drop_index("ix_workflow_credential_audits_subject", table_name="workflow_credential_audits")
+    op.drop_index("ix_workflow_credential_audits_run", table_name="workflow_credential_audits")
     op.drop_table("workflow_credential_audits")
     op.drop_table("workflow_artifacts")
     op.drop_table("web_sessions")
@@ -542,12 +528,8 @@ def downgrade() -> None:
         sqlite_where=sa.text("status IN ('pending', 'retrying', 'running')"),
         postgresql_where=sa.text("status IN ('pending', 'retrying', 'running')"),
     )
-    op.drop_index(
-        "ix_spec_workflow_runs_status_newest", table_name="spec_workflow_runs"
-    )
-    op.drop_index(
-        "ix_spec_workflow_runs_repository_newest", table_name="spec_workflow_runs"
-    )
+    op.drop_index("ix_spec_workflow_runs_status_newest", table_name="spec_workflow_runs")
+    op.drop_index("ix_spec_workflow_runs_repository_newest", table_name="spec_workflow_runs")
     op.drop_index("ix_spec_workflow_runs_newest", table_name="spec_workflow_runs")
     op.drop_table("spec_workflow_runs")
     op.drop_index("ix_operator_audit_at", table_name="operator_audit")

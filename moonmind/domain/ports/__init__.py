@@ -8,6 +8,7 @@ from moonmind.domain.ports.agent import (
     Collected,
     Lease,
     NotReady,
+    RemoteAgent,
 )
 from moonmind.domain.ports.forge import (
     Checked,
@@ -28,6 +29,7 @@ from moonmind.domain.ports.support import (
     Metrics,
     PullRequestIntent,
     PushIntent,
+    StageArtifacts,
     SubmissionIntent,
 )
 from moonmind.domain.ports.workspace import (
@@ -64,7 +66,9 @@ __all__ = [
     "PushIntent",
     "PushReport",
     "Remote",
+    "RemoteAgent",
     "RepositoryFacts",
+    "StageArtifacts",
     "SubmissionIntent",
     "Verdict",
     "Workspace",

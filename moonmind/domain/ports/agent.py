@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from moonmind.domain.ports.forge import Checked
 from moonmind.domain.ports.workspace import AgentTree
@@ -79,9 +79,6 @@ class Agent(Checked, Protocol):
         no process of a local agent is left in any case.
         """
 
-    def collect(self, task_id: str) -> "Collected | NotReady":
-        """Ask an agent that works elsewhere for its patch; reads only, so repeating is safe."""
-
 
 @dataclass(frozen=True)
 class Collected:
@@ -96,3 +93,16 @@ class NotReady:
     """The agent is still at work; ask again after a while."""
 
     after: timedelta
+
+
+@runtime_checkable
+class RemoteAgent(Agent, Protocol):
+    """An agent that works elsewhere: `submit` returns at once, and its patch is asked for later."""
+
+    def collect(self, task_id: str) -> Collected | NotReady:
+        """
+        Ask for the patch of a task; reads only, so repeating is safe.
+
+        Raises `agent_failed` when the task failed or was stopped, and `agent_unavailable` when the
+        service does not answer or knows no such task.
+        """

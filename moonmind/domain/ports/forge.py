@@ -18,6 +18,8 @@ class RepositoryFacts:
     git_url: str
     default_branch: str
     archived: bool = False
+    web_url: str | None = None
+    """The repository's address in a browser, where it has one."""
 
 
 @dataclass(frozen=True)

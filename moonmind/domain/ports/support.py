@@ -41,6 +41,22 @@ class ArtifactFolder:
     token: int
 
 
+class StageArtifacts(Protocol):
+    """The artifact store as one claim sees it; whatever it stored is recorded with the outcome."""
+
+    def put(self, artifact_type: str, name: str, content: bytes) -> StoredArtifact:
+        """Store one file. Raises `artifact_store_unavailable`."""
+
+    def live_path(self, name: str) -> Path:
+        """Return a path to stream to while the stage works."""
+
+    def seal(self, artifact_type: str, name: str) -> StoredArtifact:
+        """Make an artifact of the streamed file."""
+
+    def read(self, artifact: StoredArtifact) -> bytes:
+        """Return an earlier artifact's bytes; raises `artifact_missing` or `artifact_digest_mismatch`."""
+
+
 class CredentialsGate(Protocol):
     """Checks credentials and keeps every verdict as an audit row."""
 

@@ -1,0 +1,160 @@
+"""Serve runs: order them, list them, and show what became of them."""
+
+import hashlib
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api_service.api.cursors import make_cursor, read_cursor
+from api_service.api.dependencies import ApiServices, OperatorDep, ServicesDep, ViewerDep
+from moonmind.domain.errors import WorkflowError
+from moonmind.domain.failures import FailureCode
+from moonmind.schemas.workflow_models import (
+    ArtifactList,
+    Problem,
+    RunCreate,
+    RunPage,
+    RunParts,
+    RunQuery,
+    RunRead,
+    TaskList,
+)
+from moonmind.workflows import IdempotentRequest, NewRun, start_spec_workflow_run
+from moonmind.workflows.speckit_celery.repositories import Repositories, RunFilter
+from moonmind.workflows.speckit_celery.serializers import API_PREFIX, artifact_read, run_read, task_read
+
+_PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {**_PROBLEM, "description": "There is no such run."}}
+router = APIRouter(
+    prefix=API_PREFIX,
+    tags=["runs"],
+    responses={
+        401: {**_PROBLEM, "description": "No valid token."},
+        403: {**_PROBLEM, "description": "The token's role does not allow this."},
+        422: {**_PROBLEM, "description": "The request is not valid."},
+        503: {**_PROBLEM, "description": "The database does not answer."},
+    },
+)
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+
+
+@router.post(
+    "/runs",
+    status_code=202,
+    operation_id="createRun",
+    responses={409: {**_PROBLEM, "description": "The feature has an active run, or the key another body."}},
+)
+def create_run(
+    order: RunCreate,
+    services: ServicesDep,
+    operator: OperatorDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> RunRead:
+    """Order the next phase. The run is recorded before the answer, whether or not a broker is up."""
+    run_id = start_spec_workflow_run(
+        services.database,
+        _new_run(order, services, requested_by=operator.name),
+        grace=services.grace,
+        request=_idempotent(order, operator.token_id, idempotency_key),
+    )
+    services.courier(run_id)
+    response.headers["Location"] = f"{API_PREFIX}/runs/{run_id}"
+    return _read_run(services, run_id, RunParts())
+
+
+@router.get("/runs", operation_id="listRuns")
+def list_runs(services: ServicesDep, _viewer: ViewerDep, query: Annotated[RunQuery, Query()]) -> RunPage:
+    """List runs, newest first; the cursor stays valid while new ones arrive."""
+    wanted = RunFilter(
+        statuses=query.status,
+        repository=query.repository,
+        feature_key=query.feature_key,
+        requested_by=query.requested_by,
+        created_after=query.created_after,
+        before=read_cursor(services.cursor_key, query.cursor) if query.cursor else None,
+    )
+    with services.database.reading() as session:
+        repositories = Repositories(session, services.database.clock)
+        rows = repositories.runs.page(wanted, limit=query.limit + 1)
+        shown = rows[: query.limit]
+        stages = repositories.stages.all([row.id for row in shown])
+        items = [
+            run_read(
+                row,
+                public_url=services.public_url,
+                stages=[stage for stage in stages if stage.run_id == row.id],
+                include_tasks=query.include_tasks,
+            )
+            for row in shown
+        ]
+    more = len(rows) > query.limit
+    last = shown[-1] if shown else None
+    next_cursor = make_cursor(services.cursor_key, last.created_at, last.id) if more and last else None
+    return RunPage(items=items, next_cursor=next_cursor)
+
+
+@router.get("/runs/{run_id}", operation_id="getRun", responses=_NOT_FOUND)
+def get_run(run_id: UUID, services: ServicesDep, _viewer: ViewerDep, parts: Annotated[RunParts, Query()]) -> RunRead:
+    """Show one run."""
+    return _read_run(services, run_id, parts)
+
+
+@router.get("/runs/{run_id}/tasks", operation_id="listTasks", responses=_NOT_FOUND)
+def list_tasks(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> TaskList:
+    """List all attempts of all stages, in order."""
+    with services.database.reading() as session:
+        repositories = Repositories(session, services.database.clock)
+        repositories.runs.get(run_id)
+        return TaskList(run_id=run_id, tasks=[task_read(row) for row in repositories.stages.all([run_id])])
+
+
+@router.get("/runs/{run_id}/artifacts", operation_id="listArtifacts", responses=_NOT_FOUND)
+def list_artifacts(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> ArtifactList:
+    """List the artifacts with their digests and download addresses."""
+    with services.database.reading() as session:
+        repositories = Repositories(session, services.database.clock)
+        repositories.runs.get(run_id)
+        rows = repositories.artifacts.all(run_id)
+        return ArtifactList(run_id=run_id, artifacts=[artifact_read(row) for row in rows])
+
+
+def _read_run(services: ApiServices, run_id: UUID, parts: RunParts) -> RunRead:
+    with services.database.reading() as session:
+        repositories = Repositories(session, services.database.clock)
+        run = repositories.runs.get(run_id)
+        return run_read(
+            run,
+            public_url=services.public_url,
+            stages=repositories.stages.all([run_id]),
+            include_tasks=parts.include_tasks,
+            artifacts=repositories.artifacts.all(run_id) if parts.include_artifacts else (),
+            audits=repositories.audits.all(run_id) if parts.include_credential_audit else (),
+        )
+
+
+def _new_run(order: RunCreate, services: ApiServices, *, requested_by: str) -> NewRun:
+    agent = order.agent or services.agent
+    if agent not in services.agents:
+        known = ", ".join(sorted(services.agents))
+        raise WorkflowError(FailureCode.REQUEST_INVALID, f"There is no agent {agent!r}; there is {known}.")
+    queue, publish_queue = services.queues
+    return NewRun(
+        repository=order.repository,
+        feature_key=order.feature_key,
+        agent=agent,
+        requested_by=requested_by,
+        queue=queue,
+        publish_queue=publish_queue,
+        base_branch=order.base_branch,
+        wanted_phase=order.selected_phase,
+        wanted_task_ids=tuple(order.task_ids or ()),
+        notes=order.notes,
+    )
+
+
+def _idempotent(order: RunCreate, token_id: str, key: str | None) -> IdempotentRequest | None:
+    if key is None:
+        return None
+    return IdempotentRequest(token_id, key, hashlib.sha256(order.model_dump_json().encode()).hexdigest())

@@ -1,0 +1,123 @@
+"""Assemble the HTTP application: for `uvicorn api_service.main:app`, and for the embedded service."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from uuid import uuid4
+
+from fastapi import Depends, FastAPI
+
+from api_service.api.dependencies import ApiServices, Courier, authenticate
+from api_service.api.errors import install_error_handlers
+from api_service.api.limits import BodyLimit
+from api_service.api.routers import artifacts, documents, health, workflows
+from api_service.db.schema import current_revision, require_current_schema
+from api_service.db.session import Database
+from api_service.web import pulls, sign_in
+from api_service.web.static_files import mount_static_files
+from moonmind.config.logging import configure_logging
+from moonmind.config.settings import Settings, process_environment, read_settings
+from moonmind.dispatch.outbox import Relay
+from moonmind.dispatch.private_files import private_key
+from moonmind.domain.errors import WorkflowError
+from moonmind.domain.failures import FailureCode
+from moonmind.domain.ports import Forge
+from moonmind.workflows.speckit_celery import create_celery_app
+from moonmind.workflows.speckit_celery.services import make_agents, make_forge
+from moonmind.workflows.speckit_celery.storage import FileArtifactStore
+
+VERSION = "0.1.0"
+
+
+def create_app(services: ApiServices) -> FastAPI:
+    """
+    Return the application over its services.
+
+    Every route asks who is there; the few public ones are named in `PUBLIC_PATHS`.
+    """
+    app = FastAPI(
+        title="MoonMind Spec Workflows",
+        version=VERSION,
+        summary="Ask for the next Spec Kit phase; get one branch and one pull request.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(authenticate)],
+    )
+    app.state.services = services
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit)
+    for router in (health.router, workflows.router, artifacts.router, documents.router, sign_in.router, pulls.router):
+        app.include_router(router)
+    mount_static_files(app)
+    return app
+
+
+def make_api_services(
+    settings: Settings,
+    *,
+    database: Database,
+    store: FileArtifactStore,
+    forge: Forge,
+    agents: frozenset[str],
+    courier: Courier,
+    ready: Callable[[], Mapping[str, str]],
+) -> ApiServices:
+    """Return what the routes need, with the settings' values filled in."""
+    return ApiServices(
+        database=database,
+        store=store,
+        forge=forge,
+        courier=courier,
+        ready=ready,
+        public_url=settings.public_url,
+        agent=settings.agent,
+        agents=agents,
+        queues=settings.queues,
+        grace=timedelta(seconds=settings.pending_grace_seconds),
+        cursor_key=private_key(settings.data / "cursor.key"),
+    )
+
+
+def database_missing(database: Database) -> Mapping[str, str]:
+    """Say what is wrong with the database; empty when it answers."""
+    try:
+        current_revision(database)
+    except WorkflowError as error:
+        return {"database": error.detail}
+    return {}
+
+
+def create_app_from_environment() -> FastAPI:
+    """
+    Return the application of a process that serves the API alone.
+
+    It sends messages but runs no stage. Raises `setting_invalid` or `schema_outdated`.
+    """
+    settings = read_settings()
+    configure_logging(form=settings.log_format, level=settings.log_level)
+    broker_url = settings.broker_url.get_secret_value()
+    if broker_url.startswith("memory://"):
+        detail = "CELERY_BROKER_URL: the API alone needs a broker that workers reach; `moonmind up` runs both."
+        raise WorkflowError(FailureCode.SETTING_INVALID, detail)
+    database = Database(settings.effective_database_url)
+    require_current_schema(database)
+    app = create_celery_app(broker_url=broker_url, queues=settings.queues)
+    grace = timedelta(seconds=settings.pending_grace_seconds)
+    relay = Relay(database, app, sender=f"api-{uuid4().hex[:8]}", grace=grace)
+    services = make_api_services(
+        settings,
+        database=database,
+        store=FileArtifactStore(settings.effective_artifact_root),
+        forge=make_forge(settings),
+        agents=frozenset(make_agents(settings, process_environment())),
+        courier=relay.send_one,
+        ready=lambda: database_missing(database),
+    )
+    return create_app(services)
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Build `app` when a server asks for it, so that importing this module reads no environment."""
+    if name == "app":
+        return create_app_from_environment()
+    raise AttributeError(name)

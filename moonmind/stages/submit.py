@@ -1,0 +1,118 @@
+"""Hand the tasks to the agent and keep what it says and does."""
+
+from functools import partial
+
+from moonmind.domain.errors import WorkflowError
+from moonmind.domain.failures import FailureCode
+from moonmind.domain.orders import SubmitOrder
+from moonmind.domain.outcomes import Done, Ended, Outcome
+from moonmind.domain.ports import (
+    Agent,
+    AgentOrder,
+    AgentReport,
+    AgentTree,
+    CredentialsGate,
+    EffectGuard,
+    Forge,
+    Lease,
+    StageArtifacts,
+    SubmissionIntent,
+    Workspace,
+)
+from moonmind.domain.prompts import render_prompt
+from moonmind.domain.results import StoredArtifact, Submitted
+
+_LOG = "codex_logs.jsonl"
+
+
+def submit(
+    order: SubmitOrder,
+    *,
+    agent: Agent,
+    forge: Forge,
+    workspace: Workspace,
+    artifacts: StageArtifacts,
+    credentials: CredentialsGate,
+    guard: EffectGuard,
+    lease: Lease,
+) -> Outcome:
+    """
+    Submit once, under a marker that was recorded first.
+
+    Repeating after a crash is safe for a local agent: its launcher has killed it before the
+    stage can be claimed again, and the new one starts from the base commit in a tree of its own.
+    """
+    credentials.require(agent, forge)
+    found = order.discovered
+    prompt = render_prompt(found, marker=order.marker, notes=order.notes, retry_reason=order.retry_reason)
+    stored_prompt = artifacts.put("prompt", "prompt.md", prompt.encode())
+    tree = _make_tree(order, agent, forge, workspace)
+    try:
+        guard.begin(SubmissionIntent(agent.name, order.marker, found.base_sha, order.marker))
+        agent_order = AgentOrder(
+            marker=order.marker,
+            prompt=prompt,
+            base_branch=found.base_branch,
+            base_sha=found.base_sha,
+            log_path=artifacts.live_path(_LOG),
+            tree=tree,
+        )
+        report, logs = _run(agent, agent_order, artifacts, guard, lease)
+        patch = _store_patch(tree, artifacts)
+    finally:
+        if tree is not None:
+            workspace.drop_agent_tree(order.marker)
+    if tree is not None and patch is None:
+        return _no_change(report)
+    return Done(
+        Submitted(
+            agent=agent.name,
+            agent_version=agent.version,
+            marker=order.marker,
+            prompt=stored_prompt,
+            task_id=report.task_id,
+            task_url=report.task_url,
+            exit_code=report.exit_code,
+            last_message=report.last_message,
+            failed_commands=report.failed_commands,
+            usage=report.usage,
+            logs=logs,
+            patch=patch,
+        )
+    )
+
+
+def _make_tree(order: SubmitOrder, agent: Agent, forge: Forge, workspace: Workspace) -> AgentTree | None:
+    if not agent.local:
+        return None
+    remote = forge.remote(forge.describe(order.discovered.repository), write=False)
+    # This host may not be the one that discovered the commit.
+    workspace.fetch(remote)
+    return workspace.agent_tree(remote, order.discovered.base_sha, key=order.marker)
+
+
+def _run(
+    agent: Agent, order: AgentOrder, artifacts: StageArtifacts, guard: EffectGuard, lease: Lease
+) -> tuple[AgentReport, StoredArtifact | None]:
+    try:
+        report = agent.submit(order, lease=lease, started=partial(guard.started, order.marker))
+    except WorkflowError:
+        _seal(order, artifacts)
+        raise
+    return report, _seal(order, artifacts)
+
+
+def _seal(order: AgentOrder, artifacts: StageArtifacts) -> StoredArtifact | None:
+    return artifacts.seal("codex_logs", _LOG) if order.log_path.exists() else None
+
+
+def _store_patch(tree: AgentTree | None, artifacts: StageArtifacts) -> StoredArtifact | None:
+    patch = tree.diff() if tree is not None else b""
+    return artifacts.put("codex_patch", "codex.patch", patch) if patch else None
+
+
+def _no_change(report: AgentReport) -> Ended:
+    words = f" Its last words: {report.last_message}" if report.last_message else ""
+    if report.last_message.rstrip().endswith("?"):
+        return Ended.failed(FailureCode.AGENT_NEEDS_INPUT, f"The agent changed nothing and asks:{words}")
+    return Ended.failed(FailureCode.AGENT_NO_CHANGE, f"The agent ended without a change.{words}")

@@ -1,0 +1,266 @@
+"""Take stages and give them up: the only ways into and out of `running` without a result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from api_service.db.models import SpecWorkflowRun
+from api_service.db.session import Database
+from moonmind.domain.claims import (
+    Claim,
+    ClaimedStage,
+    NotClaimed,
+    Readiness,
+    StageMessage,
+    first_unfinished,
+    readiness,
+)
+from moonmind.domain.failures import FailureCode
+from moonmind.domain.outcomes import Ended
+from moonmind.domain.states import RunStatus, Stage, StageStatus
+from moonmind.workflows.speckit_celery.endings import close_as_cancelled, end_run
+from moonmind.workflows.speckit_celery.repositories import Repositories, Stages, view_of
+
+MAX_CRASHES = 5
+WAITING_FOR_SLOT = "agent_slot"
+WAITING_FOR_AGENT = "agent"
+
+
+@dataclass(frozen=True)
+class ClaimTerms:
+    """How long a claim is good for: the lease is renewed, the limit is not."""
+
+    owner: str
+    lease: timedelta
+    limit: timedelta
+
+
+def claim_stage(database: Database, message: StageMessage, terms: ClaimTerms) -> Claim:
+    """
+    Take a ready stage for one delivery of its message.
+
+    Brokers deliver twice and workers die, so callers must expect DONE and DROPPED. The run
+    row's lock comes first; without it a cancel or a second copy could slip in between.
+    """
+    with database.transaction() as session:
+        repositories = Repositories(session, database.clock)
+        ready = _ready(repositories, message)
+        if isinstance(ready, NotClaimed):
+            return ready
+        run, stages = ready
+        row = stages[message.stage]
+        repositories.stages.start(row, owner=terms.owner, lease=terms.lease, limit=terms.limit)
+        if RunStatus(run.status) is not RunStatus.RUNNING:
+            repositories.runs.move(
+                run,
+                RunStatus.RUNNING,
+                message="The first stage of this attempt started.",
+            )
+        repositories.runs.reach(run, message.stage)
+        repositories.runs.record(
+            run,
+            "stage",
+            stage=message.stage,
+            attempt=row.attempt,
+            status=StageStatus.RUNNING.value,
+        )
+        return ClaimedStage(
+            row.id,
+            run.id,
+            message.stage,
+            row.attempt,
+            run.epoch,
+            row.token,
+            row.crashes,
+        )
+
+
+def park_for_slot(database: Database, message: StageMessage, *, look_again: timedelta) -> NotClaimed:
+    """
+    Park a ready stage until an agent slot is free; this is no start and takes no token.
+
+    A freed slot wakes it; `look_again` is for slots that are freed by a worker's death.
+    """
+    with database.transaction() as session:
+        repositories = Repositories(session, database.clock)
+        ready = _ready(repositories, message)
+        if isinstance(ready, NotClaimed):
+            return ready
+        run, stages = ready
+        row = stages[message.stage]
+        repositories.stages.wait(row, after=look_again, waiting_for=WAITING_FOR_SLOT)
+        row.message = "Waiting for a free agent slot."
+        repositories.runs.record(
+            run,
+            "stage",
+            stage=message.stage,
+            attempt=row.attempt,
+            status=StageStatus.WAITING.value,
+            message=row.message,
+        )
+        return NotClaimed.DROPPED
+
+
+def take_over(
+    database: Database,
+    run_id: UUID,
+    *,
+    held_by: frozenset[str] | None,
+    crashed: bool,
+    grace: timedelta,
+) -> bool:
+    """
+    Take a running stage from a holder that is gone, and ask for its message again.
+
+    `held_by` names holders that are known to be dead; None means whoever let the lease
+    expire. A crash counts; the fifth ends the run, since this stage kills its worker. After
+    a clean shutdown nothing is counted.
+    """
+    with database.transaction() as session:
+        repositories = Repositories(session, database.clock)
+        run = repositories.runs.lock_if_free(run_id)
+        if run is None:
+            return False
+        stages = repositories.stages.latest(run_id)
+        row = next(
+            (row for row in stages.values() if row.status == StageStatus.RUNNING.value),
+            None,
+        )
+        if row is None:
+            return False
+        if held_by is not None and row.owner not in held_by:
+            return False
+        if held_by is None and repositories.stages.holds(row.id, token=row.token):
+            return False
+        stage = Stage(row.task_name)
+        row.crashes += int(crashed)
+        if row.crashes >= MAX_CRASHES:
+            detail = f"The stage {stage} ended its worker {row.crashes} times."
+            end_run(
+                repositories,
+                run,
+                stages,
+                stage,
+                Ended.failed(FailureCode.STAGE_CRASHED_REPEATEDLY, detail),
+            )
+            return True
+        repositories.stages.move(row, StageStatus.QUEUED)
+        message = "Its worker is gone; the stage is queued again." if crashed else "Its worker was stopped."
+        repositories.runs.record(
+            run,
+            "stage",
+            stage=stage,
+            attempt=row.attempt,
+            status=StageStatus.QUEUED.value,
+            message=message,
+        )
+        if run.cancel_requested_at is not None:
+            close_as_cancelled(repositories, run, stages)
+            return True
+        _ask_again(repositories, run, stages, grace=grace)
+        return True
+
+
+def wake(
+    database: Database,
+    run_id: UUID,
+    *,
+    grace: timedelta,
+    waiting_for: str | None = None,
+) -> bool:
+    """Queue a waiting stage again and ask for its message; `waiting_for` wakes it before its time."""
+    with database.transaction() as session:
+        repositories = Repositories(session, database.clock)
+        run = repositories.runs.lock_if_free(run_id)
+        if run is None:
+            return False
+        stages = repositories.stages.latest(run_id)
+        row = next(
+            (row for row in stages.values() if row.status == StageStatus.WAITING.value),
+            None,
+        )
+        if row is None or (waiting_for is not None and row.waiting_for != waiting_for):
+            return False
+        if waiting_for is None and not repositories.stages.is_due(row.id):
+            return False
+        repositories.stages.move(row, StageStatus.QUEUED)
+        repositories.runs.record(
+            run,
+            "stage",
+            stage=Stage(row.task_name),
+            attempt=row.attempt,
+            status=StageStatus.QUEUED.value,
+        )
+        _ask_again(repositories, run, stages, grace=grace)
+        return True
+
+
+def send_again(database: Database, run_id: UUID, *, grace: timedelta, longest: timedelta) -> bool:
+    """
+    Ask once more for the message of a ready stage that the broker seems to have lost.
+
+    The epoch stays: a new one would kill the messages that are still queued and starve a
+    backlog. The wait doubles each time, so that a slow queue is not flooded.
+    """
+    with database.transaction() as session:
+        repositories = Repositories(session, database.clock)
+        run = repositories.runs.lock_if_free(run_id)
+        if run is None or repositories.outbox.has_unsent(run_id):
+            return False
+        stages = repositories.stages.latest(run_id)
+        stage = first_unfinished(statuses_of(stages))
+        if stage is None or _ready(repositories, StageMessage(run_id, stage, run.epoch)) is NotClaimed.DROPPED:
+            return False
+        row = stages[stage]
+        wait = min(grace * 2 ** min(row.dispatches + 1, 20), longest)
+        row.dispatches += 1
+        _ask_again(repositories, run, stages, grace=wait)
+        return True
+
+
+def cancel_if_asked(database: Database, run_id: UUID) -> bool:
+    """Close a run whose cancel was recorded, unless a live holder is about to end its stage itself."""
+    with database.transaction() as session:
+        repositories = Repositories(session, database.clock)
+        run = repositories.runs.lock_if_free(run_id)
+        if run is None or run.cancel_requested_at is None or not RunStatus(run.status).is_active:
+            return False
+        stages = repositories.stages.latest(run_id)
+        if any(repositories.stages.holds(row.id, token=row.token) for row in stages.values()):
+            return False
+        close_as_cancelled(repositories, run, stages)
+        return True
+
+
+def statuses_of(stages: Stages) -> Mapping[Stage, StageStatus]:
+    """Return the bare statuses of stage rows."""
+    return {stage: StageStatus(row.status) for stage, row in stages.items()}
+
+
+def _ready(repositories: Repositories, message: StageMessage) -> tuple[SpecWorkflowRun, Stages] | NotClaimed:
+    run = repositories.runs.lock(message.run_id)
+    if run is None:
+        return NotClaimed.DROPPED
+    stages = repositories.stages.latest(message.run_id)
+    match readiness(message, view_of(run), statuses_of(stages)):
+        case Readiness.READY:
+            return run, stages
+        case Readiness.DONE:
+            return NotClaimed.DONE
+        case _:
+            return NotClaimed.DROPPED
+
+
+def _ask_again(
+    repositories: Repositories,
+    run: SpecWorkflowRun,
+    stages: Stages,
+    *,
+    grace: timedelta,
+) -> None:
+    stage = first_unfinished(statuses_of(stages))
+    if stage is None:
+        return
+    repositories.stages.expect_message(stages[stage], within=grace)
+    repositories.outbox.add(run, stage)

@@ -1,0 +1,161 @@
+"""Keep a claimed stage ours while it works, and tell its processes the moment it is not."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from api_service.db.session import Database
+from moonmind.domain.claims import ClaimedStage
+from moonmind.domain.errors import WorkflowError
+from moonmind.workflows.speckit_celery.repositories import Repositories
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class _Listener:
+    renewed: Callable[[float], None]
+    lost: Callable[[], None]
+
+
+class LeaseBook:
+    """The leases this process holds, so that a shutdown can give all of them up."""
+
+    def __init__(self) -> None:
+        self._leases: set[StageLease] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def add(self, lease: "StageLease") -> None:
+        """Note a lease; after `give_up_all` it is given up at once."""
+        with self._lock:
+            self._leases.add(lease)
+            closed = self._closed
+        if closed:
+            lease.give_up()
+
+    def remove(self, lease: "StageLease") -> None:
+        """Forget a lease that ended."""
+        with self._lock:
+            self._leases.discard(lease)
+
+    def give_up_all(self) -> None:
+        """Stop the processes of every running stage; the stages are then taken over as not crashed."""
+        with self._lock:
+            self._closed = True
+            leases = list(self._leases)
+        for lease in leases:
+            lease.give_up()
+
+
+class StageLease:
+    """
+    The lease of one claimed stage, renewed by a thread of its own every quarter lease.
+
+    The database decides whether a renewal counts. While it does not answer, the lease runs
+    out on this host's own clock too, so that nothing works on under a lease that others
+    already see as expired.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        claimed: ClaimedStage,
+        *,
+        lease: timedelta,
+        beat: timedelta,
+        book: LeaseBook,
+    ) -> None:
+        self._book = book
+        self._database = database
+        self._claimed = claimed
+        self._lease = lease
+        self._beat = beat.total_seconds()
+        self._listeners: list[_Listener] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._lost = threading.Event()
+        self._good_until = time.monotonic() + lease.total_seconds()
+        self._thread = threading.Thread(target=self._run, name=f"lease-{claimed.stage}", daemon=True)
+
+    @property
+    def lost(self) -> bool:
+        """True once the stage is known not to be ours."""
+        return self._lost.is_set() or time.monotonic() >= self._good_until
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._book.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._book.remove(self)
+        self._stop.set()
+        self._thread.join()
+
+    def give_up(self) -> None:
+        """Stop renewing and tell the processes of this stage that it is over."""
+        self._lost.set()
+        self._stop.set()
+        self._tell(lambda listener: listener.lost())
+
+    @contextmanager
+    def attach(self, renewed: Callable[[float], None], lost: Callable[[], None]) -> Iterator[None]:
+        """Tell a process of ours about renewals and the loss while the context is open."""
+        listener = _Listener(renewed, lost)
+        with self._lock:
+            self._listeners.append(listener)
+        if self.lost:
+            lost()
+        else:
+            renewed(self._good_until - time.monotonic())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._beat):
+            asked_at = time.monotonic()
+            renewed = self._renew()
+            if renewed:
+                self._good_until = asked_at + self._lease.total_seconds()
+                self._tell(lambda listener: listener.renewed(self._good_until - time.monotonic()))
+            elif renewed is False or self.lost:
+                self._lost.set()
+                _log.warning(
+                    "lease_lost",
+                    run=str(self._claimed.run_id),
+                    stage=self._claimed.stage.value,
+                )
+                self._tell(lambda listener: listener.lost())
+                return
+
+    def _renew(self) -> bool | None:
+        """Return None when the database did not answer, which decides nothing yet."""
+        try:
+            with self._database.transaction() as session:
+                stages = Repositories(session, self._database.clock).stages
+                return stages.renew(self._claimed.stage_id, token=self._claimed.token, lease=self._lease)
+        except WorkflowError as error:
+            _log.warning("lease_not_renewed", run=str(self._claimed.run_id), detail=error.detail)
+            return None
+
+    def _tell(self, what: Callable[[_Listener], None]) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            what(listener)
