@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 from fastapi import Depends, FastAPI
@@ -20,9 +21,10 @@ from moonmind.dispatch.outbox import Relay
 from moonmind.dispatch.private_files import private_key
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
-from moonmind.domain.ports import Forge
+from moonmind.domain.ports import Agent, Forge
+from moonmind.telemetry.redaction import Redactor
 from moonmind.workflows.speckit_celery import create_celery_app
-from moonmind.workflows.speckit_celery.services import make_agents, make_forge
+from moonmind.workflows.speckit_celery.services import known_secrets, make_agents, make_forge, require_credentials
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
 
 VERSION = "0.1.0"
@@ -58,7 +60,8 @@ def make_api_services(
     database: Database,
     store: FileArtifactStore,
     forge: Forge,
-    agents: frozenset[str],
+    agents: Mapping[str, Agent],
+    redact: Callable[[bytes], bytes],
     courier: Courier,
     ready: Callable[[], Mapping[str, str]],
 ) -> ApiServices:
@@ -66,12 +69,14 @@ def make_api_services(
     return ApiServices(
         database=database,
         store=store,
+        redact=redact,
         forge=forge,
+        check_credentials=partial(require_credentials, forge, agents),
         courier=courier,
         ready=ready,
         public_url=settings.public_url,
         agent=settings.agent,
-        agents=agents,
+        agents=frozenset(agents),
         queues=settings.queues,
         grace=timedelta(seconds=settings.pending_grace_seconds),
         cursor_key=private_key(settings.data / "cursor.key"),
@@ -107,9 +112,10 @@ def create_app_from_environment() -> FastAPI:
     services = make_api_services(
         settings,
         database=database,
-        store=FileArtifactStore(settings.effective_artifact_root),
+        store=FileArtifactStore(settings.effective_artifact_root, scrub=Redactor(known_secrets(settings))),
         forge=make_forge(settings),
-        agents=frozenset(make_agents(settings, process_environment())),
+        agents=make_agents(settings, process_environment()),
+        redact=Redactor(known_secrets(settings)).data,
         courier=relay.send_one,
         ready=lambda: database_missing(database),
     )

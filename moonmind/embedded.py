@@ -58,7 +58,7 @@ class WorkerThread:
 
     def stop(self) -> None:
         """Stop consuming and wait for the stages under way, within bounds."""
-        celery.worker.state.should_stop = 0
+        celery.worker.state.should_stop = 0  # type: ignore[assignment]  # the exit code; the stub knows only None
         self._thread.join(_SHUTDOWN_SECONDS)
 
 
@@ -107,15 +107,16 @@ class EmbeddedService:
             database=self._database,
             store=station.store,
             forge=station.services.forge,
-            agents=frozenset(station.services.agents),
+            agents=station.services.agents,
+            redact=station.redact,
             courier=station.courier,
             ready=self._missing,
         )
         return create_app(services)
 
     def _missing(self) -> Mapping[str, str]:
-        missing = {} if self._worker.alive else {"worker": "The worker thread ended."}
-        return missing | database_missing(self._database)
+        worker = {} if self._worker.alive else {"worker": "The worker thread ended."}
+        return {**worker, **database_missing(self._database)}
 
 
 def _listen_address(public_url: str) -> tuple[str, int]:

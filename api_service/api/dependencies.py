@@ -33,7 +33,11 @@ class ApiServices:
 
     database: Database
     store: FileArtifactStore
+    redact: Callable[[bytes], bytes]
+    """Takes secrets out of a log that is still being written."""
     forge: Forge
+    check_credentials: Callable[[str], None]
+    """Checks an agent and the forge before a retry; raises `credentials_invalid`."""
     courier: Courier
     ready: Callable[[], Mapping[str, str]]
     """Names what is not ready, with words; empty when all is well."""

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -131,7 +132,8 @@ class Sweep:
     def _messages_in(self, queue: str) -> int:
         try:
             with self._app.connection_for_write() as connection, connection.channel() as channel:
-                return int(Queue(queue, channel=channel).queue_declare(passive=True).message_count)
+                declared: Any = Queue(queue, channel=channel).queue_declare(passive=True)
+                return int(declared.message_count)
         except ChannelError:
             # A queue that is not there holds no message.
             return 0

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -20,7 +20,14 @@ from moonmind.telemetry.redaction import Redactor
 from moonmind.workflows.speckit_celery import create_celery_app
 from moonmind.workflows.speckit_celery.heartbeat import LeaseBook
 from moonmind.workflows.speckit_celery.repositories import Repositories
-from moonmind.workflows.speckit_celery.services import Services, StageTiming, make_agents, make_forge, make_policy
+from moonmind.workflows.speckit_celery.services import (
+    Services,
+    StageTiming,
+    known_secrets,
+    make_agents,
+    make_forge,
+    make_policy,
+)
 from moonmind.workflows.speckit_celery.slots import AgentSlots
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
 from moonmind.workflows.speckit_celery.tasks import register_tasks
@@ -35,6 +42,7 @@ class Station:
     services: Services
     app: Celery
     store: FileArtifactStore
+    redact: Callable[[bytes], bytes]
     relay: Relay
     sweep: Sweep
     sweeper: Sweeper
@@ -66,13 +74,24 @@ class Station:
         self.services.database.dispose()
 
 
-def build_station(settings: Settings, database: Database, *, environment: Mapping[str, str]) -> Station:
-    """Build everything over an open database whose schema is current."""
+def build_station(
+    settings: Settings,
+    database: Database,
+    *,
+    environment: Mapping[str, str],
+    adapt: Callable[[Services], Services] = lambda services: services,
+) -> Station:
+    """
+    Build everything over an open database whose schema is current.
+
+    `adapt` may put something between the stages and their collaborators, such as a meter.
+    """
     app = create_celery_app(broker_url=settings.broker_url.get_secret_value(), queues=settings.queues)
     holder = Holder(settings.data / "holders")
     timing = StageTiming.of(settings)
     relay = Relay(database, app, sender=holder.id, grace=timing.grace)
-    store = FileArtifactStore(settings.effective_artifact_root, scrub=Redactor(_known_secrets(settings)))
+    redactor = Redactor(known_secrets(settings))
+    store = FileArtifactStore(settings.effective_artifact_root, scrub=redactor)
     sweep = Sweep(database, app, relay, store, timing)
     sweeper = Sweeper(sweep, interval=timedelta(seconds=settings.sweep_seconds))
     services = Services(
@@ -91,6 +110,7 @@ def build_station(settings: Settings, database: Database, *, environment: Mappin
         public_url=settings.public_url,
         max_tasks=settings.max_tasks_per_run,
     )
+    services = adapt(services)
     register_tasks(app, services)
     with database.transaction() as session:
         workers = Repositories(session, database.clock).workers
@@ -101,15 +121,10 @@ def build_station(settings: Settings, database: Database, *, environment: Mappin
             queues=settings.queues,
             versions={name: agent.version for name, agent in services.agents.items()},
         )
-    return Station(settings, services, app, store, relay, sweep, sweeper, holder)
+    return Station(settings, services, app, store, redactor.data, relay, sweep, sweeper, holder)
 
 
 def _metrics(settings: Settings) -> Metrics:
     if settings.statsd_host is None:
         return NoMetrics()
     return StatsdMetrics(settings.statsd_host, settings.statsd_port, settings.metrics_prefix)
-
-
-def _known_secrets(settings: Settings) -> tuple[str, ...]:
-    secrets = (settings.database_url, settings.broker_url)
-    return tuple(secret.get_secret_value() for secret in secrets if secret and "@" in secret.get_secret_value())

@@ -47,6 +47,12 @@ def branch_name(
     return f"{_ROOT}/{feature}/{phase}" + (f"-{suffix}" if suffix > 1 else "")
 
 
+def next_branch(branch: str, suffix: int) -> str:
+    """Return the name after one that has this suffix."""
+    first = branch.removesuffix(f"-{suffix}") if suffix > 1 else branch
+    return f"{first}-{suffix + 1}"
+
+
 def _phase_part(title: str, other_titles: Sequence[str]) -> str:
     slug = _slug(title)
     others = {_slug(other) for other in other_titles if other != title}

@@ -25,8 +25,8 @@ def commit_message(discovered: Discovered, applied: Applied, *, run_id: UUID) ->
         "MoonMind-Patch-SHA256": applied.final_patch.sha256,
     }
     paragraphs = [
-        # An empty or comment-like first line would be dropped by some of git's clean-ups.
-        clip(inert(f"{discovered.feature_key}: {discovered.phase.title}"), _SUBJECT_LIMIT).lstrip("#: ")
+        # At the start of a line git reads # as a comment and --- as the start of a patch.
+        clip(inert(f"{discovered.feature_key}: {discovered.phase.title}"), _SUBJECT_LIMIT).lstrip("#-: ")
         or "Next phase",
         *_finished(applied),
         "\n".join(f"{name}: {clip(inert(value), _TRAILER_LIMIT) or 'unknown'}" for name, value in trailers.items()),

@@ -62,6 +62,7 @@ class FailureCode(StrEnum):
     PATCH_REFUSED = "patch_refused"
     PATCH_TOO_LARGE = "patch_too_large"
     PATCH_UNREADABLE = "patch_unreadable"
+    POLICY_FILE_INVALID = "policy_file_invalid"
     # publish
     FORGE_UNAVAILABLE = "forge_unavailable"
     BRANCH_MOVED = "branch_moved"
@@ -418,6 +419,13 @@ CATALOGUE: Mapping[FailureCode, Failure] = {
         "The agent delivered something other than a unified diff.",
         "Look at it with `moonmind download RUN codex_patch`, then `moonmind retry RUN`.",
         resume=Stage.SUBMIT,
+    ),
+    FailureCode.POLICY_FILE_INVALID: Failure(
+        _RUN,
+        "The repository's policy file is not valid",
+        "`.moonmind.toml` in the base commit cannot be read, so it is not known what it forbids.",
+        "Mend `.moonmind.toml` on the base branch, then `moonmind retry RUN --restart`.",
+        resume=Stage.DISCOVER,
     ),
     FailureCode.FORGE_UNAVAILABLE: Failure(
         _RUN,

@@ -22,6 +22,8 @@ _ELLIPSIS = "…"
 
 def one_line(text: str) -> str:
     """Return the text as one line without control, direction or invisible characters."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     return " ".join("".join(_visible(character) for character in text).split())
 
 
@@ -37,6 +39,11 @@ def _visible(character: str) -> str:
 def clip(text: str, limit: int) -> str:
     """Return at most `limit` characters; what was cut ends with an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + _ELLIPSIS
+
+
+def short_line(text: str, limit: int) -> str:
+    """Return one line of at most `limit` characters; a text of any size costs no more than its start."""
+    return clip(one_line(text[: 4 * limit]), limit)
 
 
 def inert(text: str) -> str:

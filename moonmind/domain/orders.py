@@ -1,6 +1,6 @@
 """Hold what each stage is asked to do: frozen, complete, and read from the database at its start."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -56,8 +56,10 @@ class PublishOrder:
     discovered: Discovered
     submitted: Submitted
     applied: Applied
-    pushed_shas: frozenset[str]
-    """Commits on the branch that are known as ours."""
+    pushed: Mapping[str, frozenset[str]]
+    """For each branch of the repository the commits on it that are known as ours."""
+    after_closed: bool
+    """True when an operator asked for it again after a person had closed the pull request."""
     policy: PatchPolicy
 
 

@@ -4,6 +4,7 @@ import re
 
 _QUOTED = re.compile(rb'"((?:[^"\\\n]|\\.)*+)"')
 _ESCAPE = re.compile(rb"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f": b"\f", b"r": b"\r"}
 _SELF = (b'"', b"\\")
 
@@ -33,18 +34,22 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 def whole_name(text: bytes) -> bytes:
     """Return the name that takes the whole line, as in `rename from`."""
-    if not text.startswith(b'"'):
-        # Git ends a bare name at the first control character that it would have quoted.
-        return re.split(rb"[\n\r\t]", text, maxsplit=1)[0]
-    name, used = unquote(text)
-    if text[used:].strip():
+    if text.startswith(b'"'):
+        name, used = unquote(text)
+        odd = text[used:].strip() != b""
+    else:
+        name = text.removesuffix(b"\r")
+        # Git quotes these, so a bare one is a trap for readers that end the name there.
+        odd = _CONTROL.search(name) is not None
+    if odd or not name:
         raise NameUnreadableError
     return name
 
 
 def side_name(text: bytes) -> bytes | None:
     """Return the name of a `---` or `+++` line without its prefix; None for /dev/null."""
-    name = whole_name(text)
+    # A tab ends a bare name; git puts one behind a name with spaces.
+    name = whole_name(text if text.startswith(b'"') else text.partition(b"\t")[0])
     return None if name == b"/dev/null" else strip_prefix(name)
 
 

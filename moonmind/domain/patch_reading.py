@@ -1,27 +1,25 @@
 """Read what a git patch would do, in linear time, before git is allowed to do it."""
 
 import re
-import zlib
-from base64 import b85decode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.patch_entries import Hunk, PatchEntry, PatchSummary
-from moonmind.domain.patch_names import NameUnreadableError, common_name, side_name, whole_name
+from moonmind.domain.patch_headers import (
+    HEADER_FIELD,
+    HeaderUnreadableError,
+    delta_target_size,
+    entry_modes,
+    entry_paths,
+)
 
 _START = b"diff --git "
 # Git reads these wherever they stand, so a patch that has one in an odd place is not skipped over.
 _OUTSIDE = re.compile(rb"^(?:diff --git |--- |\+\+\+ |@@ -)", re.MULTILINE)
-_FIELD = re.compile(
-    rb"(---|\+\+\+|old mode|new mode|deleted file mode|new file mode|copy from|copy to|rename old|rename new"
-    rb"|rename from|rename to|similarity index|dissimilarity index|index) (.*)",
-    re.DOTALL,
-)
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
-_MODE = re.compile(rb"([0-7]{6})\s*")
-_INDEX_MODE = re.compile(rb"[0-9a-f]+\.\.[0-9a-f]+ ([0-7]{6})\s*")
 _BINARY_START = b"GIT binary patch"
 _BINARY_SIZE = re.compile(rb"(literal|delta) (\d{1,15})\n")
 _BINARY_LINES = re.compile(rb"(?:[A-Za-z][0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{5,65}\n)*+")
@@ -58,12 +56,12 @@ class _Reader:
         while match := _OUTSIDE.search(self._patch, self._at):
             self._at = match.start()
             if match[0] != _START:
-                raise self._unreadable("has a change without a `diff --git` line before it")
+                self._give_up("has a change without a `diff --git` line before it")
             if len(entries) == _MOST_ENTRIES:
-                raise self._unreadable("has more entries than any change could need")
+                self._give_up("has more entries than any change could need")
             entries.append(self._entry())
         if not entries:
-            raise self._unreadable("has no `diff --git` line")
+            self._give_up("has no `diff --git` line")
         return entries
 
     def _entry(self) -> PatchEntry:
@@ -71,11 +69,11 @@ class _Reader:
         names = self._header_line().removeprefix(_START)
         fields = self._fields()
         try:
-            old, new = _paths(names, fields)
-            old_mode, new_mode = _modes(fields)
-        except NameUnreadableError:
+            old, new = entry_paths(names, fields)
+            old_mode, new_mode = entry_modes(fields)
+        except HeaderUnreadableError:
             self._at = start
-            raise self._unreadable("has a header whose names or modes cannot be read") from None
+            self._give_up("has a header whose names or modes cannot be read")
         body = self._body()
         return PatchEntry(
             old_path=old,
@@ -93,10 +91,10 @@ class _Reader:
 
     def _fields(self) -> Mapping[bytes, bytes]:
         fields: dict[bytes, bytes] = {}
-        while match := _FIELD.match(self._peek()):
+        while match := HEADER_FIELD.match(self._peek()):
             name, value = match.groups()
             if name in fields:
-                raise self._unreadable("says the same thing twice in a header")
+                self._give_up("says the same thing twice in a header")
             fields[name] = value
             self._header_line()
         return fields
@@ -116,7 +114,7 @@ class _Reader:
         while self._peek().startswith(b"@@ -"):
             match = _HUNK.match(self._header_line())
             if match is None:
-                raise self._unreadable("has a hunk whose header cannot be read")
+                self._give_up("has a hunk whose header cannot be read")
             _, old_lines, new_line, new_lines = (None if digits is None else int(digits) for digits in match.groups())
             start = self._at
             added, removed = self._hunk(1 if old_lines is None else old_lines, 1 if new_lines is None else new_lines)
@@ -142,10 +140,10 @@ class _Reader:
                 new_left -= 1
             elif kind != b"\\":
                 self._at = at
-                raise self._unreadable("has a hunk that is cut off or damaged")
+                self._give_up("has a hunk that is cut off or damaged")
             if old_left < 0 or new_left < 0:
                 self._at = at
-                raise self._unreadable("has a hunk with other lines than its header counts")
+                self._give_up("has a hunk with other lines than its header counts")
             end = patch.find(b"\n", at)
             at = len(patch) if end < 0 else end + 1
         if patch[at : at + 2] == b"\\ ":
@@ -158,7 +156,7 @@ class _Reader:
         """Pass over the new content, and the old one where it follows; return the size of the new."""
         size = self._binary_part()
         if size is None:
-            raise self._unreadable("has a binary part that cannot be read")
+            self._give_up("has a binary part that cannot be read")
         self._binary_part()
         return size
 
@@ -169,13 +167,13 @@ class _Reader:
         lines = _BINARY_LINES.match(self._patch, head.end())
         end = lines.end() if lines else head.end()
         if self._patch[end : end + 1] != b"\n":
-            raise self._unreadable("has a binary part that is cut off or damaged")
+            self._give_up("has a binary part that is cut off or damaged")
         self._at = end + 1
         if head[1] == b"literal":
             return int(head[2])
-        target = _delta_target(self._patch[head.end() : end])
+        target = delta_target_size(self._patch[head.end() : end])
         if target is None:
-            raise self._unreadable("has a binary part that cannot be unpacked")
+            self._give_up("has a binary part that cannot be unpacked")
         return target
 
     def _peek(self) -> bytes:
@@ -186,27 +184,10 @@ class _Reader:
         line = self._peek()
         self._at += len(line)
         if len(line) == _LONGEST_HEADER_LINE:
-            raise self._unreadable("has a header line that is too long")
+            self._give_up("has a header line that is too long")
         self._at += 1
         return line
 
-    def _unreadable(self, what: str) -> WorkflowError:
+    def _give_up(self, what: str) -> NoReturn:
         line = self._patch.count(b"\n", 0, self._at) + 1
-        return WorkflowError(FailureCode.PATCH_UNREADABLE, f"The patch {what} (line {line}).", line=line)
-
-
-def _paths(names: bytes, fields: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:
-    """Return the old and the new path; all places that name one must agree."""
-    common = common_name(names)
-    old, new = _side(fields, b"---", (b"rename from", b"rename old", b"copy from"), common), _side(
-        fields, b"+++", (b"rename to", b"rename new", b"copy to"), common
-    )
-    added, deleted = b"new file mode" in fields, b"deleted file mode" in fields
-    if added and deleted:
-        raise NameUnreadableError
-    # Without content git names the file in the first line alone.
-    old = None if added else _agreed(old | ({common} if not old and common else set()))
-    new = None if deleted else _agreed(new | ({common} if not new and common else set()))
-    return old, new
-
-
+        raise WorkflowError(FailureCode.PATCH_UNREADABLE, f"The patch {what} (line {line}).", line=line)

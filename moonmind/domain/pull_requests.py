@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from urllib.parse import quote
 from uuid import UUID
 
-from moonmind.domain.markdown import bounded_lines, clip, code_span, fenced, inert, inline, one_line, table_code
+from moonmind.domain.markdown import (
+    bounded_lines,
+    clip,
+    code_span,
+    fenced,
+    inert,
+    inline,
+    one_line,
+    short_line,
+    table_code,
+)
 from moonmind.domain.markers import Marker, find_marker, make_marker, render_marker
 from moonmind.domain.results import Applied, Discovered, FileChange, Submitted, TaskRef, TokenUsage
 
@@ -54,7 +64,8 @@ def marker_of(discovered: Discovered, run_id: UUID) -> Marker:
 
 def pull_request_title(discovered: Discovered) -> str:
     """Return one line of plain text; it may become a commit's subject, so it mentions nobody."""
-    return clip(inert(f"{discovered.feature_key}: {discovered.phase.title}"), TITLE_LIMIT)
+    title = f"{short_line(discovered.feature_key, TITLE_LIMIT)}: {short_line(discovered.phase.title, TITLE_LIMIT)}"
+    return clip(inert(title), TITLE_LIMIT)
 
 
 def pull_request_body(discovered: Discovered, submitted: Submitted, applied: Applied, *, facts: RunFacts) -> str:
@@ -75,11 +86,11 @@ def pull_request_body(discovered: Discovered, submitted: Submitted, applied: App
 
 
 def _opening(discovered: Discovered, submitted: Submitted) -> str:
-    phase = inline(clip(one_line(discovered.phase.title), _TASK_TEXT_LIMIT))
+    phase = inline(short_line(discovered.phase.title, _TASK_TEXT_LIMIT))
     return (
-        f"This is the work of the agent {code_span(clip(submitted.agent, 100))} on **{phase}** "
-        f"of {code_span(clip(discovered.tasks_path, _PATH_LIMIT))}, starting from "
-        f"{code_span(clip(discovered.base_branch, _PATH_LIMIT))} at {code_span(discovered.base_sha[:12])}."
+        f"This is the work of the agent {code_span(short_line(submitted.agent, 100))} on **{phase}** "
+        f"of {code_span(short_line(discovered.tasks_path, _PATH_LIMIT))}, starting from "
+        f"{code_span(short_line(discovered.base_branch, _PATH_LIMIT))} at {code_span(discovered.base_sha[:12])}."
     )
 
 
@@ -102,8 +113,8 @@ def _tasks(applied: Applied) -> str:
 
 
 def _task_line(task: TaskRef, *, ticked: bool) -> str:
-    name = f"{code_span(clip(task.id, 40))} " if task.id else ""
-    return f"- [{'x' if ticked else ' '}] {name}{inline(clip(one_line(task.text), _TASK_TEXT_LIMIT))}"
+    name = f"{code_span(short_line(task.id, 40))} " if task.id else ""
+    return f"- [{'x' if ticked else ' '}] {name}{inline(short_line(task.text, _TASK_TEXT_LIMIT))}"
 
 
 def _files(applied: Applied) -> str:
@@ -119,7 +130,7 @@ def _files(applied: Applied) -> str:
 
 def _file_row(file: FileChange) -> str:
     counts = "binary | binary" if file.binary else f"{file.insertions} | {file.deletions}"
-    return f"| {table_code(clip(file.path, _PATH_LIMIT))} | {counts} |"
+    return f"| {table_code(short_line(file.path, _PATH_LIMIT))} | {counts} |"
 
 
 def _documents(discovered: Discovered, facts: RunFacts) -> str:
@@ -131,7 +142,7 @@ def _documents(discovered: Discovered, facts: RunFacts) -> str:
 
 def _document(path: str, discovered: Discovered, facts: RunFacts) -> str:
     if facts.web_url is None or len(path) > _PATH_LIMIT:
-        return code_span(clip(path, _PATH_LIMIT))
+        return code_span(short_line(path, _PATH_LIMIT))
     address = f"{facts.web_url}/blob/{discovered.base_sha}/{quote(path, safe='/', errors='replace')}"
     # An escaped name: brackets of a code span would end a link's text on some forges.
     return f"[{inline(path)}]({address})"
@@ -144,7 +155,7 @@ def _words(heading: str, text: str) -> Iterator[str]:
 
 def _warnings(discovered: Discovered) -> Iterator[str]:
     if discovered.warnings:
-        lines = [f"- {inline(clip(one_line(warning), _TASK_TEXT_LIMIT))}" for warning in discovered.warnings]
+        lines = [f"- {inline(short_line(warning, _TASK_TEXT_LIMIT))}" for warning in discovered.warnings]
         listed = bounded_lines(lines, limit=_WARNINGS_ROOM, more="- … and {count} more")
         yield "\n".join(["## Warnings about the task file", "", *listed])
 
@@ -153,9 +164,9 @@ def _about(discovered: Discovered, submitted: Submitted, applied: Applied, facts
     agent = f"{submitted.agent} {submitted.agent_version}".strip()
     lines = [
         f"- Run: [{facts.run_id}]({facts.run_url})",
-        f"- Requested by: {inline(clip(one_line(facts.requested_by), 100)) or 'unknown'}",
-        f"- Agent: {code_span(clip(agent, 150))}{_usage(submitted.usage)}",
-        f"- Base: {code_span(clip(discovered.base_branch, _PATH_LIMIT))} at {code_span(discovered.base_sha)}",
+        f"- Requested by: {inline(short_line(facts.requested_by, 100)) or 'unknown'}",
+        f"- Agent: {code_span(short_line(agent, 150))}{_usage(submitted.usage)}",
+        f"- Base: {code_span(short_line(discovered.base_branch, _PATH_LIMIT))} at {code_span(discovered.base_sha)}",
         f"- Patch: {code_span(f'sha256:{applied.final_patch.sha256}')}",
         f"- To have it done again with your remarks: close this pull request, then {code_span(_again(discovered))}",
         f"- Should the run itself have failed: {code_span(f'moonmind retry {facts.run_id}')}",

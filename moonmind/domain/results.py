@@ -55,6 +55,8 @@ class Discovered:
     tasks: tuple[TaskRef, ...]
     finished: tuple[TaskRef, ...]
     branch: str
+    branch_suffix: int = 1
+    """Above 1 where decided pull requests used up the names before."""
     documents: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     snapshot: StoredArtifact | None = None

@@ -106,6 +106,13 @@ class RunOutcome(StrEnum):
     PHASE_IN_FLIGHT = "phase_in_flight"
 
 
+class RetryMode(StrEnum):
+    """How a retry goes on: where the failure calls for, or from the start with a new base."""
+
+    RESUME = "resume_failed_task"
+    RESTART = "restart_from_discovery"
+
+
 class AuditStatus(StrEnum):
     """Verdict of one credential check."""
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_camel
 
-from moonmind.domain.states import RunStatus
+from moonmind.domain.states import RetryMode, RunStatus
 
 _REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
@@ -15,6 +15,9 @@ Line = Annotated[str, StringConstraints(pattern=_NO_CONTROL, min_length=1, max_l
 BranchName = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x20\x7f~^:?*\[\\-][^\x00-\x20\x7f~^:?*\[\\]*$", max_length=250)
 ]
+
+
+Notes = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class Model(BaseModel):
@@ -34,9 +37,7 @@ class RunCreate(Model):
     task_ids: Annotated[list[Line], Field(max_length=200)] | None = Field(None, examples=[["T012", "T013"]])
     base_branch: BranchName | None = None
     agent: Line | None = None
-    notes: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        None, description="Words for the agent; they become part of its prompt."
-    )
+    notes: Notes | None = Field(None, description="Words for the agent; they become part of its prompt.")
 
     @field_validator("repository", "feature_key", "base_branch")
     @classmethod
@@ -53,6 +54,19 @@ class RunCreate(Model):
             message = "is OWNER/NAME without '.git'"
             raise ValueError(message)
         return value
+
+
+class RunRetry(Model):
+    """How to go on with a run that ended."""
+
+    mode: RetryMode = RetryMode.RESUME
+    notes: Notes | None = None
+
+
+class RunCancel(Model):
+    """Why a run is cancelled."""
+
+    reason: Notes | None = None
 
 
 class RunQuery(Model):

@@ -8,12 +8,11 @@ from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.orders import ApplyOrder
 from moonmind.domain.outcomes import Done, Ended, Outcome, Parked
-from moonmind.domain.patch_policy import PatchPolicy, check_changes, check_patch, tighten
+from moonmind.domain.patch_policy import POLICY_FILE, PatchPolicy, check_changes, check_patch, tighten
 from moonmind.domain.ports import Agent, CleanTree, Forge, NotReady, Remote, RemoteAgent, StageArtifacts, Workspace
 from moonmind.domain.results import Applied, StoredArtifact, TaskRef
 from moonmind.domain.ticking import reported_done, tick
 
-POLICY_FILE = ".moonmind.toml"
 _POLICY_LIMIT = 64 * 1024
 TASKS_LIMIT = 64 * 1024 * 1024
 

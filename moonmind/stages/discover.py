@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import assert_never
+from collections.abc import Sequence
 
 from moonmind.domain.branches import branch_name
 from moonmind.domain.errors import WorkflowError
@@ -15,7 +15,6 @@ from moonmind.domain.plan import (
     PlanPhase,
     PlanStatus,
     PlanTask,
-    TaskState,
     next_slice,
     plan_report,
     read_plan,
@@ -32,7 +31,7 @@ from moonmind.domain.ports import (
     Workspace,
 )
 from moonmind.domain.pull_requests import find_marker
-from moonmind.domain.results import Discovered, PhaseRef, StoredArtifact, TaskRef
+from moonmind.domain.results import Discovered, StoredArtifact
 from moonmind.domain.states import RunOutcome, RunStatus
 
 _TASKS_LIMIT = 64 * 1024 * 1024
@@ -62,16 +61,16 @@ def discover(order: DiscoverOrder, *, forge: Forge, workspace: Workspace, artifa
         raise WorkflowError(FailureCode.TASKS_FILE_MISSING, detail)
     plan = read_plan(content)
     snapshot = _store_snapshot(artifacts, feature, base_sha, plan)
-    nothing = _nothing_to_do(plan, feature)
-    if nothing is not None:
-        return nothing
-
-    phase, tasks = _choose(order, plan)
+    phase = _choose_phase(order, plan)
+    if phase is None:
+        return _nothing_to_do(plan, feature)
+    tasks = _choose_tasks(order, phase)
     if not tasks:
         return _no_work(RunOutcome.ALL_DONE, f"{phase.title!r} of {feature.directory} has no open task.")
-    branch = _free_branch(order, forge, facts, feature=feature, plan=plan, phase=phase, base_branch=base_branch)
-    if isinstance(branch, Ended):
-        return branch
+    free = _free_branch(order, forge, facts, feature=feature, plan=plan, phase=phase, base_branch=base_branch)
+    if isinstance(free, Ended):
+        return free
+    branch, suffix = free
     return Done(
         Discovered(
             repository=facts.repository,
@@ -84,10 +83,11 @@ def discover(order: DiscoverOrder, *, forge: Forge, workspace: Workspace, artifa
             tasks_sha256=hashlib.sha256(content).hexdigest(),
             tasks_total=plan.tasks_total,
             tasks_done=plan.tasks_done,
-            phase=PhaseRef(phase.title, phase.line),
-            tasks=tuple(_reference(task) for task in tasks),
-            finished=tuple(_reference(task) for task in phase.tasks if task.state is TaskState.DONE),
+            phase=phase.ref,
+            tasks=tuple(task.ref for task in tasks),
+            finished=tuple(task.ref for task in phase.finished_tasks),
             branch=branch,
+            branch_suffix=suffix,
             documents=tuple(feature.documents),
             warnings=tuple(plan.warnings),
             snapshot=snapshot,
@@ -118,35 +118,30 @@ def _store_snapshot(artifacts: StageArtifacts, feature: Feature, base_sha: str, 
     return artifacts.put("discovery_snapshot", "discovery.json", text.encode())
 
 
-def _nothing_to_do(plan: Plan, feature: Feature) -> Ended | None:
-    match plan.status:
-        case PlanStatus.UNREADABLE:
-            return Ended.failed(FailureCode.TASKS_FILE_UNREADABLE, f"{feature.tasks_path}: {plan.reason}")
-        case PlanStatus.NO_WORK:
-            message = f"All {plan.tasks_total} tasks of {feature.directory} are done."
-            return _no_work(RunOutcome.ALL_DONE, message)
-        case PlanStatus.HELD:
-            message = f"{feature.directory} has no open task; {plan.tasks_other} are marked otherwise and held."
-            return _no_work(RunOutcome.HELD, message)
-        case PlanStatus.WORK:
-            return None
-        case _:
-            assert_never(plan.status)
+def _nothing_to_do(plan: Plan, feature: Feature) -> Ended:
+    if plan.status is PlanStatus.UNREADABLE:
+        return Ended.failed(FailureCode.TASKS_FILE_UNREADABLE, f"{feature.tasks_path}: {plan.reason}")
+    if plan.status is PlanStatus.HELD:
+        message = f"{feature.directory} has no open task; {plan.tasks_other} are marked otherwise and held."
+        return _no_work(RunOutcome.HELD, message)
+    return _no_work(RunOutcome.ALL_DONE, f"All {plan.tasks_total} tasks of {feature.directory} are done.")
 
 
 def _no_work(outcome: RunOutcome, message: str) -> Ended:
     return Ended(RunStatus.NO_WORK, message, outcome=outcome)
 
 
-def _choose(order: DiscoverOrder, plan: Plan) -> tuple[PlanPhase, tuple[PlanTask, ...]]:
-    phase = select_phase(plan, order.wanted_phase) if order.wanted_phase else plan.phase_of_next()
+def _choose_phase(order: DiscoverOrder, plan: Plan) -> PlanPhase | None:
+    """Return the wanted phase or the next one; None where nothing can be submitted."""
+    if order.wanted_phase is None or plan.status is PlanStatus.UNREADABLE:
+        return plan.next_phase
+    return select_phase(plan, order.wanted_phase)
+
+
+def _choose_tasks(order: DiscoverOrder, phase: PlanPhase) -> Sequence[PlanTask]:
     if order.wanted_task_ids:
-        return phase, tuple(select_tasks(phase, order.wanted_task_ids))
-    return phase, tuple(next_slice(phase, order.max_tasks))
-
-
-def _reference(task: PlanTask) -> TaskRef:
-    return TaskRef(line=task.line, text=task.text, id=task.id, notes=tuple(task.notes))
+        return select_tasks(phase, order.wanted_task_ids)
+    return next_slice(phase, order.max_tasks)
 
 
 def _free_branch(
@@ -158,7 +153,7 @@ def _free_branch(
     plan: Plan,
     phase: PlanPhase,
     base_branch: str,
-) -> str | Ended:
+) -> tuple[str, int] | Ended:
     """Return the first branch name that no decided pull request has used up, or say who is at the phase."""
     for suffix in range(1, _MOST_BRANCHES):
         branch = branch_name(
@@ -171,7 +166,7 @@ def _free_branch(
         )
         requests = forge.pull_requests(facts, head=branch)
         if not requests or any(_run_of(request) == str(order.run_id) for request in requests):
-            return branch
+            return branch, suffix
         in_flight = next((request for request in requests if _is_ours_and_open(request)), None)
         if in_flight is not None:
             return phase_in_flight(in_flight)

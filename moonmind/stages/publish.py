@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+from moonmind.domain.branches import next_branch
 from moonmind.domain.commits import commit_message
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
@@ -67,6 +68,7 @@ def publish(
     facts = forge.describe(order.discovered.repository)
     site = _Site(forge, workspace, facts, forge.remote(facts, write=True))
     workspace.fetch(site.remote)
+    order = _on_open_branch(order, site)
     branch = order.discovered.branch
     if branch in {facts.default_branch, order.discovered.base_branch}:
         raise WorkflowError(FailureCode.BRANCH_PROTECTED, f"{branch!r} is a branch that others build on.")
@@ -89,6 +91,24 @@ def publish(
     if request.state is not PullRequestState.OPEN:
         return _decided(request, order, commit)
     return _published(order, request, report, artifacts, updated=own is not None)
+
+
+def _on_open_branch(order: PublishOrder, site: _Site) -> PublishOrder:
+    """
+    Move on to the next branch name when a person closed this run's pull request and an operator wants it again.
+
+    A closed pull request is never reopened, and its branch stays as it is.
+    """
+    if not order.after_closed:
+        return order
+    found = order.discovered
+    while any(
+        request.state is PullRequestState.CLOSED and _run_of(request) == str(order.run_id)
+        for request in site.forge.pull_requests(site.facts, head=found.branch)
+    ):
+        branch = next_branch(found.branch, found.branch_suffix)
+        found = replace(found, branch=branch, branch_suffix=found.branch_suffix + 1)
+    return replace(order, discovered=found)
 
 
 def _commit(order: PublishOrder, site: _Site, artifacts: StageArtifacts) -> str:
@@ -167,7 +187,7 @@ def _landed(order: PublishOrder, site: _Site) -> Sequence[TaskRef]:
 def _expected_tip(order: PublishOrder, site: _Site, commit: str) -> str | None:
     """Return what the branch must still be when we push; raises `branch_moved` for commits of others."""
     tip = site.workspace.remote_tip(site.remote, order.discovered.branch)
-    if tip is None or tip == commit or tip in order.pushed_shas:
+    if tip is None or tip == commit or tip in order.pushed.get(order.discovered.branch, frozenset()):
         return tip
     detail = f"{order.discovered.branch} is at {tip[:12]} on the forge, which this service did not push."
     raise WorkflowError(FailureCode.BRANCH_MOVED, detail)

@@ -1,41 +1,39 @@
 """Serve runs: order them, list them, and show what became of them."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
 
 from api_service.api.cursors import make_cursor, read_cursor
 from api_service.api.dependencies import ApiServices, OperatorDep, ServicesDep, ViewerDep
+from api_service.api.problems import NOT_FOUND, PROBLEM, PROBLEMS
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.schemas.workflow_models import (
     ArtifactList,
-    Problem,
+    RunCancel,
     RunCreate,
     RunPage,
     RunParts,
     RunQuery,
     RunRead,
+    RunRetry,
     TaskList,
 )
-from moonmind.workflows import IdempotentRequest, NewRun, start_spec_workflow_run
+from moonmind.workflows import (
+    IdempotentRequest,
+    NewRun,
+    RetryRequest,
+    cancel_spec_workflow_run,
+    retry_spec_workflow_run,
+    start_spec_workflow_run,
+)
 from moonmind.workflows.speckit_celery.repositories import Repositories, RunFilter
 from moonmind.workflows.speckit_celery.serializers import API_PREFIX, artifact_read, run_read, task_read
 
-_PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {**_PROBLEM, "description": "There is no such run."}}
-router = APIRouter(
-    prefix=API_PREFIX,
-    tags=["runs"],
-    responses={
-        401: {**_PROBLEM, "description": "No valid token."},
-        403: {**_PROBLEM, "description": "The token's role does not allow this."},
-        422: {**_PROBLEM, "description": "The request is not valid."},
-        503: {**_PROBLEM, "description": "The database does not answer."},
-    },
-)
+router = APIRouter(prefix=API_PREFIX, tags=["runs"], responses=PROBLEMS)
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 
 
@@ -43,7 +41,7 @@ IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_lengt
     "/runs",
     status_code=202,
     operation_id="createRun",
-    responses={409: {**_PROBLEM, "description": "The feature has an active run, or the key another body."}},
+    responses={409: {**PROBLEM, "description": "The feature has an active run, or the key another body."}},
 )
 def create_run(
     order: RunCreate,
@@ -95,13 +93,45 @@ def list_runs(services: ServicesDep, _viewer: ViewerDep, query: Annotated[RunQue
     return RunPage(items=items, next_cursor=next_cursor)
 
 
-@router.get("/runs/{run_id}", operation_id="getRun", responses=_NOT_FOUND)
+@router.get("/runs/{run_id}", operation_id="getRun", responses=NOT_FOUND)
 def get_run(run_id: UUID, services: ServicesDep, _viewer: ViewerDep, parts: Annotated[RunParts, Query()]) -> RunRead:
     """Show one run."""
     return _read_run(services, run_id, parts)
 
 
-@router.get("/runs/{run_id}/tasks", operation_id="listTasks", responses=_NOT_FOUND)
+@router.post(
+    "/runs/{run_id}/retry",
+    status_code=202,
+    operation_id="retryRun",
+    responses={**NOT_FOUND, 409: {**PROBLEM, "description": "The run cannot be retried, or credentials fail."}},
+)
+def retry_run(run_id: UUID, services: ServicesDep, _operator: OperatorDep, wish: RunRetry | None = None) -> RunRead:
+    """Go on with a failed or cancelled run; every earlier row, log and artifact stays."""
+    wish = wish or RunRetry()
+    retry_spec_workflow_run(
+        services.database,
+        services.store,
+        RetryRequest(run_id, wish.mode, wish.notes),
+        check_credentials=services.check_credentials,
+        grace=services.grace,
+    )
+    services.courier(run_id)
+    return _read_run(services, run_id, RunParts())
+
+
+@router.post(
+    "/runs/{run_id}/cancel",
+    status_code=202,
+    operation_id="cancelRun",
+    responses={**NOT_FOUND, 409: {**PROBLEM, "description": "The run has ended."}},
+)
+def cancel_run(run_id: UUID, services: ServicesDep, _operator: OperatorDep, wish: RunCancel | None = None) -> RunRead:
+    """Stop a run; one that began to publish ends with its pull request. Asking again is safe."""
+    cancel_spec_workflow_run(services.database, run_id, reason=wish.reason if wish else None)
+    return _read_run(services, run_id, RunParts())
+
+
+@router.get("/runs/{run_id}/tasks", operation_id="listTasks", responses=NOT_FOUND)
 def list_tasks(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> TaskList:
     """List all attempts of all stages, in order."""
     with services.database.reading() as session:
@@ -110,7 +140,7 @@ def list_tasks(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> TaskL
         return TaskList(run_id=run_id, tasks=[task_read(row) for row in repositories.stages.all([run_id])])
 
 
-@router.get("/runs/{run_id}/artifacts", operation_id="listArtifacts", responses=_NOT_FOUND)
+@router.get("/runs/{run_id}/artifacts", operation_id="listArtifacts", responses=NOT_FOUND)
 def list_artifacts(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> ArtifactList:
     """List the artifacts with their digests and download addresses."""
     with services.database.reading() as session:

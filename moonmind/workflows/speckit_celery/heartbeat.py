@@ -17,6 +17,7 @@ from moonmind.domain.errors import WorkflowError
 from moonmind.workflows.speckit_celery.repositories import Repositories
 
 _log = structlog.get_logger(__name__)
+_CANCEL_LOOK_SECONDS = 1.0
 
 
 @dataclass(eq=False)
@@ -82,6 +83,7 @@ class StageLease:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._lost = threading.Event()
+        self._cancelled = threading.Event()
         self._good_until = time.monotonic() + lease.total_seconds()
         self._thread = threading.Thread(target=self._run, name=f"lease-{claimed.stage}", daemon=True)
 
@@ -89,6 +91,11 @@ class StageLease:
     def lost(self) -> bool:
         """True once the stage is known not to be ours."""
         return self._lost.is_set() or time.monotonic() >= self._good_until
+
+    @property
+    def cancelled(self) -> bool:
+        """True once a cancel of the run was seen; the stage's processes are then told to end."""
+        return self._cancelled.is_set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -117,7 +124,7 @@ class StageLease:
         listener = _Listener(renewed, lost)
         with self._lock:
             self._listeners.append(listener)
-        if self.lost:
+        if self.lost or self.cancelled:
             lost()
         else:
             renewed(self._good_until - time.monotonic())
@@ -128,7 +135,12 @@ class StageLease:
                 self._listeners.remove(listener)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._beat):
+        next_beat = time.monotonic() + self._beat
+        while not self._stop.wait(min(self._beat, _CANCEL_LOOK_SECONDS)):
+            self._look_for_cancel()
+            if time.monotonic() < next_beat:
+                continue
+            next_beat = time.monotonic() + self._beat
             asked_at = time.monotonic()
             renewed = self._renew()
             if renewed:
@@ -153,6 +165,19 @@ class StageLease:
         except WorkflowError as error:
             _log.warning("lease_not_renewed", run=str(self._claimed.run_id), detail=error.detail)
             return None
+
+    def _look_for_cancel(self) -> None:
+        """Stop the stage's processes when the run is to be cancelled; the lease itself stays ours."""
+        if self.cancelled:
+            return
+        try:
+            with self._database.reading() as session:
+                asked = Repositories(session, self._database.clock).runs.is_cancel_requested(self._claimed.run_id)
+        except WorkflowError:
+            return
+        if asked:
+            self._cancelled.set()
+            self._tell(lambda listener: listener.lost())
 
     def _tell(self, what: Callable[[_Listener], None]) -> None:
         with self._lock:

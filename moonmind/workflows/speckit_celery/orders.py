@@ -1,12 +1,14 @@
 """Read from the database what each stage is asked to do."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from api_service.db.models import SpecWorkflowRun
+from api_service.db.models import SpecWorkflowRun, SpecWorkflowTaskState
 from moonmind.domain.claims import ClaimedStage
+from moonmind.domain.failures import FailureCode
 from moonmind.domain.orders import ApplyOrder, DiscoverOrder, FinalizeOrder, PublishOrder, SubmitOrder
 from moonmind.domain.results import Applied, Discovered, Published, StageResult, Submitted
 from moonmind.domain.states import Stage
@@ -71,6 +73,7 @@ class OrderReader:
         with self._services.database.reading() as session:
             run, stages = self._read(session, claimed.run_id)
             discovered = _result(stages, Stage.DISCOVER, Discovered)
+            stages_before = Repositories(session, self._services.database.clock).stages.all([run.id])
             pushed = Repositories(session, self._services.database.clock).pushed_refs
             return PublishOrder(
                 run_id=run.id,
@@ -81,7 +84,8 @@ class OrderReader:
                 discovered=discovered,
                 submitted=_result(stages, Stage.SUBMIT, Submitted),
                 applied=_result(stages, Stage.APPLY, Applied),
-                pushed_shas=pushed.shas(run.repository, discovered.branch),
+                pushed=pushed.by_branch(run.repository),
+                after_closed=_was_closed(stages_before),
                 policy=self._services.policy,
             )
 
@@ -104,6 +108,10 @@ class OrderReader:
     def _read(self, session: Session, run_id: UUID) -> tuple[SpecWorkflowRun, Stages]:
         repositories = Repositories(session, self._services.database.clock)
         return repositories.runs.get(run_id), repositories.stages.latest(run_id)
+
+
+def _was_closed(rows: Sequence[SpecWorkflowTaskState]) -> bool:
+    return any(row.code == FailureCode.PULL_REQUEST_CLOSED.value for row in rows)
 
 
 def _result(stages: Stages, stage: Stage, kind: type[Result]) -> Result:

@@ -241,6 +241,15 @@ class PushedRefRepository:
             )
         )
 
+    def by_branch(self, repository: str) -> Mapping[str, frozenset[str]]:
+        """Return every commit of ours in a repository, by the branch that it was meant for."""
+        row = PushedRef
+        found: dict[str, set[str]] = {}
+        statement = select(row.branch, row.commit_sha).where(row.repository == repository)
+        for branch, commit_sha in self._session.execute(statement):
+            found.setdefault(branch, set()).add(commit_sha)
+        return {branch: frozenset(shas) for branch, shas in found.items()}
+
     def shas(self, repository: str, branch: str) -> frozenset[str]:
         """Return every commit of ours that was meant for a branch."""
         row = PushedRef

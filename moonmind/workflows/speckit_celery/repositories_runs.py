@@ -182,6 +182,36 @@ class RunRepository:
         run.current_task_name = stage.value
         run.updated_at = self._clock.now()
 
+    def request_cancel(self, run: SpecWorkflowRun, *, reason: str | None) -> None:
+        """Record on a locked run that it is to be cancelled; the first request stands."""
+        if run.cancel_requested_at is None:
+            run.cancel_requested_at = self._clock.now()
+            run.cancel_reason = reason
+            self.record(run, "run", status=run.status, message="A cancel was requested.")
+
+    def is_cancel_requested(self, run_id: UUID) -> bool:
+        """Say whether a cancel was recorded."""
+        run = SpecWorkflowRun
+        wanted = (run.id == run_id, run.cancel_requested_at.is_not(None))
+        return self._session.scalar(select(run.id).where(*wanted)) is not None
+
+    def reopen(self, run: SpecWorkflowRun, stage: Stage, *, notes: str | None) -> None:
+        """
+        Begin a new attempt on a locked run that ended: what it failed by is cleared, its rows stay.
+
+        The new epoch makes every message of the earlier attempt worthless. Raises what the
+        unique index says when another run is active for the feature.
+        """
+        run.epoch += 1
+        run.attempt += 1
+        run.phase = stage.value
+        run.notes = notes
+        run.outcome = run.finished_at = run.summary_at = None
+        run.failure_code = run.failure_message = run.failure_remedy = run.failure_stage = None
+        run.cancel_requested_at = run.cancel_reason = run.publish_intent_at = None
+        self.move(run, RunStatus.RETRYING, message=f"Attempt {run.attempt} goes on with {stage.value}.")
+        self._session.flush()
+
     def begin_publishing(self, run: SpecWorkflowRun) -> None:
         """Note the moment after which a cancel lets the pull request come out."""
         if run.publish_intent_at is None:

@@ -24,6 +24,7 @@ from moonmind.workflows.speckit_celery.summaries import write_summary
 
 _log = structlog.get_logger(__name__)
 _COMPLETE_PAUSE_SECONDS = 0.5
+_CANCELLED = Ended(RunStatus.CANCELLED, "The run was cancelled while this stage was at work.")
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,12 @@ def _outcome(context: StageContext, work: StageWork) -> Outcome | None:
     try:
         return work(context)
     except StaleClaimError:
+        if context.lease.cancelled:
+            return _CANCELLED
         _log.warning("stage_lost", token=context.claimed.token)
         return None
     except CancelRecordedError:
-        return Ended(RunStatus.CANCELLED, "The run was cancelled before this stage did anything outside.")
+        return _CANCELLED
     except WorkflowError as error:
         if error.code is FailureCode.DATABASE_UNAVAILABLE:
             # Not the run's fault: the lease ends, and the stage is done again.

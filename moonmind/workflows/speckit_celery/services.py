@@ -12,8 +12,8 @@ from moonmind.config.settings import Settings
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.patch_policy import PatchPolicy
-from moonmind.domain.ports import Agent, ArtifactStore, Forge, Metrics, Workspace
-from moonmind.domain.states import Stage
+from moonmind.domain.ports import Agent, ArtifactStore, Checked, Forge, Metrics, Workspace
+from moonmind.domain.states import AuditStatus, Stage
 from moonmind.forges.local import LocalForge
 from moonmind.workflows.speckit_celery.credentials import RecordedCredentials
 from moonmind.workflows.speckit_celery.heartbeat import LeaseBook
@@ -123,7 +123,29 @@ def make_forge(settings: Settings) -> LocalForge:
 
 def make_policy(settings: Settings) -> PatchPolicy:
     """Return what a patch may contain."""
-    return PatchPolicy(max_bytes=settings.max_patch_bytes, protected_paths=settings.protected_paths)
+    return PatchPolicy(
+        max_bytes=settings.max_patch_bytes,
+        protected_paths=settings.protected_paths,
+        known_secrets=known_secrets(settings),
+    )
+
+
+def known_secrets(settings: Settings) -> tuple[str, ...]:
+    """Return the secret values of this process, which may stand in nothing that it stores or pushes."""
+    urls = (settings.database_url, settings.broker_url)
+    return tuple(url.get_secret_value() for url in urls if url and "@" in url.get_secret_value())
+
+
+def require_credentials(forge: Forge, agents: Mapping[str, Agent], agent_name: str) -> None:
+    """Check an agent and the forge in this process; raises `credentials_invalid` with the first failed verdict."""
+    subjects: list[Checked] = [forge]
+    if agent_name in agents:
+        subjects.append(agents[agent_name])
+    for subject in subjects:
+        verdict = subject.check()
+        if verdict.status is AuditStatus.FAILED:
+            detail = f"{verdict.message} {verdict.remedy}".strip()
+            raise WorkflowError(FailureCode.CREDENTIALS_INVALID, detail, subject=subject.name)
 
 
 def _require_choice(variable: str, chosen: str, known: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Write the summary of an ended run, after its end was committed and until it is there."""
 
 import json
+import secrets
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,8 +19,8 @@ def write_summary(database: Database, store: ArtifactStore, run_id: UUID) -> Non
     """
     Store `run_summary.json` of an ended run.
 
-    Repeating is safe: the content comes from the run, the name has the attempt in it, and the
-    row is written once, by whoever finds it missing. Raises `artifact_store_unavailable`.
+    Repeating is safe: each try has a folder of its own, and the row is written once, by whoever
+    finds it missing. Raises `artifact_store_unavailable`.
     """
     with database.reading() as session:
         repositories = Repositories(session, database.clock)
@@ -27,7 +28,7 @@ def write_summary(database: Database, store: ArtifactStore, run_id: UUID) -> Non
         if RunStatus(run.status).is_active or run.summary_at is not None:
             return
         attempt, content = run.attempt, _content(run, repositories)
-    folder = ArtifactFolder(run_id, Stage.FINALIZE, attempt, token=0)
+    folder = ArtifactFolder(run_id, Stage.FINALIZE, attempt, token=secrets.randbits(31))
     stored = store.put(folder, "run_summary", _NAME, content)
     with database.transaction() as session:
         repositories = Repositories(session, database.clock)
