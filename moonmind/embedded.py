@@ -1,8 +1,10 @@
 """Run API, worker and sweeper in one process: the default that needs only Python, git and a shell."""
 
 import json
+import signal
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,8 +90,12 @@ class EmbeddedService:
         self._station.recover(alone=True)
         self._worker.start()
         self._station.sweeper.start()
+        # uvicorn raises the signal that stopped it once more when it is done; by default that would
+        # end the process on the spot, before its stages are given back.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            server.run()
+            with suppress(KeyboardInterrupt):
+                server.run()
         finally:
             self._stop()
 

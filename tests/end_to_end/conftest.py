@@ -86,14 +86,16 @@ class Service:
 
     def moonmind(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run the command as an operator would."""
-        command = [sys.executable, "-m", "moonmind.cli.main", *argv]
+        command = [sys.executable, "-m", "moonmind.cli", *argv]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=50)
 
     def start(self) -> None:
         """Start the process and wait until it can serve."""
-        log = (self.data.parent / "service.log").open("ab")
-        command = [sys.executable, "-m", "moonmind.cli.main", "up"]
-        self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+        command = [sys.executable, "-m", "moonmind.cli", "up"]
+        with (self.data.parent / "service.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
         self._wait_until_ready()
 
     def kill(self) -> None:
@@ -103,11 +105,11 @@ class Service:
         self.process.wait()
         self.process = None
 
-    def stop(self) -> int:
+    def stop(self, asked_by: signal.Signals = signal.SIGINT) -> int:
         """End the process as an operator would."""
         if self.process is None:
             return 0
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(asked_by)
         code = self.process.wait(40)
         self.process = None
         return code

@@ -1,8 +1,11 @@
 """An operator asks for the next phase and gets one branch and one pull request."""
 
 import json
+import signal
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.end_to_end.conftest import RUNS, TASKS, Service, git, habit_files
 
@@ -80,7 +83,8 @@ def test_the_pull_requests_address_is_a_page_of_ours_behind_the_sign_in(shared: 
         assert client.get(run["prUrl"]).status_code in {303, 401}
 
 
-def test_a_clean_stop_in_the_middle_is_no_crash_and_the_run_goes_on(service: Service) -> None:
+@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM])
+def test_a_clean_stop_in_the_middle_is_no_crash_and_the_run_goes_on(service: Service, asked_by: signal.Signals) -> None:
     flag = service.data.parent / "go"
     service.add_repository("octo/habits", habit_files(f"while [ ! -e {flag} ]; do sleep 0.05; done; echo hi >new.txt"))
     service.start()
@@ -89,7 +93,7 @@ def test_a_clean_stop_in_the_middle_is_no_crash_and_the_run_goes_on(service: Ser
         while client.get(f"{RUNS}/{run['id']}").json()["currentTaskName"] != "submit":
             time.sleep(0.05)
 
-    assert service.stop() == 0
+    assert service.stop(asked_by) == 0
 
     flag.touch()
     service.start()
