@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import TASKS, WRITER, Service, git, habit_files
+from tests.end_to_end.conftest import Service
+from tests.repositories import TASKS, WRITER, git, habit_files
 
 STAGES = ["discover", "submit", "apply", "publish", "finalize"]
 _LIVE = """

@@ -14,39 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.repositories import plan_repository
+
 RUNS = "/api/workflows/speckit/runs"
 ENDED = {"succeeded", "failed", "no_work", "cancelled"}
-TASKS = """# Tasks: Habits
-
-## Phase 1: Setup
-
-- [x] T001 Make the package
-
-## Phase 2: Story
-
-- [ ] T002 [P] Write the greeting in greeting.txt
-- [ ] T003 Write the farewell in farewell.txt
-
-## Phase 3: Polish
-
-- [ ] T004 Write the notes
-"""
-# Does two tasks and reports one of them.
-WRITER = """cat >/dev/null
-echo hello >greeting.txt
-echo bye >farewell.txt
-sed -i 's/- \\[ \\] T002/- [x] T002/' specs/001-habits/tasks.md
-"""
 # The agent of all these tests: a shell that knows nothing of this project and runs a script that
 # stands in the repository, so that each test brings its own.
 AGENT = "sh -e agent.sh"
-
-
-def git(folder: Path, *argv: str) -> str:
-    """Run git and return what it printed."""
-    identity = ["-c", "user.name=Planner", "-c", "user.email=planner@example.invalid"]
-    command = ["git", *identity, "-C", str(folder), *argv]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @dataclass
@@ -121,18 +95,7 @@ class Service:
 
     def add_repository(self, name: str, files: dict[str, bytes]) -> Path:
         """Make a bare repository with one commit on `main`."""
-        bare = self.data / "forge" / f"{name}.git"
-        bare.parent.mkdir(parents=True, exist_ok=True)
-        work = self.data.parent / "planner" / name
-        work.mkdir(parents=True)
-        git(work, "init", "-q", "-b", "main")
-        for path, content in files.items():
-            (work / path).parent.mkdir(parents=True, exist_ok=True)
-            (work / path).write_bytes(content)
-        git(work, "add", "-A")
-        git(work, "commit", "-q", "-m", "Plan")
-        git(work, "clone", "-q", "--bare", str(work), str(bare))
-        return bare
+        return plan_repository(self.data.parent, self.data / "forge", name, files)
 
     def order(self, **order: Any) -> dict[str, Any]:
         """Order a run that has to be accepted."""
@@ -188,8 +151,3 @@ def service(tmp_path: Path) -> Iterator[Service]:
     yield service
     if service.process is not None:
         service.kill()
-
-
-def habit_files(agent: str = WRITER, tasks: str = TASKS) -> dict[str, bytes]:
-    """Return the files of a repository with one feature whose second phase is open."""
-    return {"specs/001-habits/tasks.md": tasks.encode(), "README.md": b"Habits\n", "agent.sh": agent.encode()}

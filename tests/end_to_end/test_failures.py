@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.end_to_end.conftest import TASKS, Service, git, habit_files
+from tests.end_to_end.conftest import Service
+from tests.repositories import TASKS, git, habit_files
 
 FEATURE = "specs/001-habits/tasks.md"
 

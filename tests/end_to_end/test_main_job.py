@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import RUNS, TASKS, Service, git, habit_files
+from tests.end_to_end.conftest import RUNS, Service
+from tests.repositories import TASKS, git, habit_files
 
 
 def branches(bare: Path) -> list[str]:
