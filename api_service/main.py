@@ -43,6 +43,8 @@ def create_app(services: ApiServices) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # A path with a slash too many is another path; it is not found rather than led on.
+        redirect_slashes=False,
         dependencies=[Depends(authenticate)],
     )
     app.state.services = services

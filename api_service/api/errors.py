@@ -27,6 +27,7 @@ _STATUS = {
     # A failure of a run that surfaces in a request, such as a repository that is not there.
     FailureKind.RUN: 409,
 }
+_BAD_REQUEST = 400
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 
 
@@ -78,6 +79,8 @@ def _validation_error(_request: Request, error: Exception) -> JSONResponse:
 def _http_exception(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == _BAD_REQUEST:
+        return problem_response(WorkflowError(FailureCode.REQUEST_INVALID, "The request cannot be read."))
     detail = f"There is no {request.method} {request.url.path}."
     return problem_response(WorkflowError(FailureCode.ROUTE_NOT_FOUND, detail))
 

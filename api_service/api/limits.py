@@ -1,5 +1,7 @@
 """Refuse request bodies that are larger than any order needs."""
 
+from contextlib import suppress
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_service.api.errors import problem_response
@@ -37,13 +39,14 @@ class BodyLimit:
 
         async def noted(message: Message) -> None:
             nonlocal answered
-            answered = True
-            await send(message)
+            # The framework takes our exception for a body that it cannot parse; its answer is dropped.
+            if seen <= _MOST_BYTES or answered:
+                answered = True
+                await send(message)
 
-        try:
+        with suppress(_TooLargeError):
             await self._app(scope, counted, noted)
-        except _TooLargeError:
-            if not answered:
-                detail = f"The body is larger than {_MOST_BYTES} bytes."
-                response = problem_response(WorkflowError(FailureCode.PAYLOAD_TOO_LARGE, detail))
-                await response(scope, receive, send)
+        if seen > _MOST_BYTES and not answered:
+            detail = f"The body is larger than {_MOST_BYTES} bytes."
+            response = problem_response(WorkflowError(FailureCode.PAYLOAD_TOO_LARGE, detail))
+            await response(scope, receive, send)

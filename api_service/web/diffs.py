@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 MOST_LINES = 5_000
 _LONGEST_LINE = 1_000
@@ -49,7 +50,7 @@ def read_diff(content: bytes, *, most_lines: int = MOST_LINES) -> Diff:
     files: list[FileDiff] = []
     room = most_lines
     left_out = 0
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in pairwise([*starts, len(lines)]):
         file = _file(lines[start:end])
         kept = file.lines[: max(0, room)]
         room -= len(kept)
@@ -87,19 +88,19 @@ def _numbered(lines: Sequence[str]) -> Iterator[DiffLine]:
 
 
 def _path(header: Sequence[str]) -> str:
-    for prefix in ("+++ ", "--- ", "rename to ", "copy to "):
-        for line in header[1:]:
-            name = line.removeprefix(prefix).rstrip("\t")
-            if name != line and name != "/dev/null":
-                return _plain(name if prefix.endswith("to ") else name[2:] if name[:1] != '"' else name)
+    for prefix, letter in (("+++ ", "b/"), ("--- ", "a/"), ("rename to ", ""), ("copy to ", "")):
+        names = [line.removeprefix(prefix).rstrip("\t") for line in header[1:] if line.startswith(prefix)]
+        for name in names:
+            if name != "/dev/null":
+                return _plain(name).removeprefix(letter)
     # A file without lines, such as an empty one: both names are the same, `a/NAME b/NAME`.
-    names = header[0].removeprefix("diff --git ")
-    return _plain(names[len(names) // 2 + 1 :].removeprefix("b/"))
+    both = header[0].removeprefix("diff --git ")
+    return _plain(both[len(both) // 2 + 1 :]).removeprefix("b/")
 
 
 def _plain(name: str) -> str:
-    """Undo the quotes that git puts around a name with odd characters; its escapes stay readable."""
-    return name[1:-1].removeprefix("a/").removeprefix("b/") if name.startswith('"') and name.endswith('"') else name
+    """Undo the quotes that git puts around a name with odd characters; escapes stay readable."""
+    return name[1:-1] if len(name) > 1 and name.startswith('"') and name.endswith('"') else name
 
 
 def _note(header: Sequence[str]) -> str:

@@ -9,13 +9,14 @@ _BREAK = "\u200b"
 _FENCE = re.compile(r"(`{3,})[^`]*")
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
 _ITEM = re.compile(r"- (?:\[([ xX])\] )?(.*)")
-_RULE = re.compile(r"\|?( *:?-+:? *\|)+ *:?-*:? *\|?")
+_RULE = re.compile(r":?-+:?")
 _CELL = re.compile(r"(?<!\\)\|")
 _SPAN = re.compile(
     r"(?P<escape>\\[!-/:-@\[-`{-~])"
-    r"|(?P<code>(?P<fence>`+)(?!`)(?P<inside>.+?)(?<!`)(?P=fence)(?!`))"
+    # Bounded and without nesting, so that no text takes long to read.
+    r"|(?P<code>(?<!`)(?P<fence>`+)(?!`)(?P<inside>.{1,1000}?)(?<!`)(?P=fence)(?!`))"
     r"|\*\*(?P<strong>(?:\\.|[^*\\])+)\*\*"
-    r"|\[(?P<text>(?:\\.|[^\]\\])+)\]\((?P<address>https?://[^\s()<>\"']+)\)"
+    r"|\[(?P<text>(?:\\.|[^\[\]\\])+)\]\((?P<address>https?://[^\s()<>\"']+)\)"
 )
 
 
@@ -37,7 +38,7 @@ class Block:
     A piece of a document: `heading`, `paragraph`, `list`, `table` or `code`.
 
     A list has one line for each item and a mark for each: done, open, or None for no task. A
-    table has rows of cells, the first being its heading.
+    table has rows of cells, the first being its heading; a row may have fewer cells than it.
     """
 
     kind: str
@@ -70,7 +71,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[Block]:
             end = _end_of(lines, position, lambda one: _ITEM.fullmatch(one) is not None)
             yield _list(lines[position:end])
             position = end
-        elif position + 1 < len(lines) and line.startswith("|") and _RULE.fullmatch(lines[position + 1]):
+        elif position + 1 < len(lines) and line.startswith("|") and _is_rule(lines[position + 1]):
             end = _end_of(lines, position, lambda one: one.startswith("|"))
             yield _table([line, *lines[position + 2 : end]])
             position = end
@@ -78,6 +79,14 @@ def _blocks(lines: Sequence[str]) -> Iterator[Block]:
             end = max(position + 1, _end_of(lines, position, _is_prose))
             yield Block("paragraph", lines=[_spans(" ".join(lines[position:end]))])
             position = end
+
+
+def _is_rule(line: str) -> bool:
+    return line.startswith("|") and all(_RULE.fullmatch(cell) for cell in _cells(line))
+
+
+def _cells(line: str) -> Sequence[str]:
+    return [cell.strip() for cell in _CELL.split(line.strip().removeprefix("|").removesuffix("|"))]
 
 
 def _is_prose(line: str) -> bool:
@@ -104,9 +113,8 @@ def _list(lines: Sequence[str]) -> Block:
 
 
 def _table(lines: Sequence[str]) -> Block:
-    rows = [[_spans(cell.strip()) for cell in _CELL.split(line.strip().strip("|"))] for line in lines]
-    width = len(rows[0])
-    return Block("table", rows=[[*row[:width], *([[]] * (width - len(row)))] for row in rows])
+    rows = [[_spans(cell) for cell in _cells(line)] for line in lines]
+    return Block("table", rows=[row[: len(rows[0])] for row in rows])
 
 
 def _spans(text: str) -> Line:

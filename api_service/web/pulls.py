@@ -58,7 +58,7 @@ NumberInPath = Annotated[int, InPath(ge=1, le=10**9)]
 @router.get("/forge/{owner}/{name}/pulls/{number}", response_class=HTMLResponse)
 def show_pull_request(request: Request, pages: PagesDep, owner: str, name: str, number: NumberInPath) -> HTMLResponse:
     """Show what the pull request says and changes."""
-    repository = f"{owner}/{name}"
+    repository = f"{owner}/{name}".lower()
     try:
         pull = pages.read(repository, number)
         diff = read_diff(pages.diff(repository, number))

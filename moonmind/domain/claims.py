@@ -59,9 +59,7 @@ class RunView:
     cancel_requested: bool
 
 
-def readiness(
-    message: StageMessage, run: RunView, stages: Mapping[Stage, StageStatus]
-) -> Readiness:
+def readiness(message: StageMessage, run: RunView, stages: Mapping[Stage, StageStatus]) -> Readiness:
     """
     Say whether the stage of a message may be claimed.
 
@@ -74,22 +72,13 @@ def readiness(
     status = stages[message.stage]
     if status is StageStatus.SUCCEEDED:
         return Readiness.DONE
-    if (
-        status is not StageStatus.QUEUED
-        or not run.status.is_active
-        or run.cancel_requested
-    ):
+    if status is not StageStatus.QUEUED or not run.status.is_active or run.cancel_requested:
         return Readiness.NOT_READY
-    if any(
-        stages[earlier] is not StageStatus.SUCCEEDED
-        for earlier in message.stage.earlier
-    ):
+    if any(stages[earlier] is not StageStatus.SUCCEEDED for earlier in message.stage.earlier):
         return Readiness.NOT_READY
     return Readiness.READY
 
 
 def first_unfinished(stages: Mapping[Stage, StageStatus]) -> Stage | None:
     """Return the stage at which the chain has to go on; None when all succeeded."""
-    return next(
-        (stage for stage in Stage if stages[stage] is not StageStatus.SUCCEEDED), None
-    )
+    return next((stage for stage in Stage if stages[stage] is not StageStatus.SUCCEEDED), None)

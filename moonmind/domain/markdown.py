@@ -12,7 +12,7 @@ _REFERENCE = re.compile(r"#(?=[0-9])|\bGH-(?=[0-9])", re.IGNORECASE)
 _ADDRESS = re.compile(r":(?=//)|\bwww(?=\.)", re.IGNORECASE)
 
 _PUNCTUATION = re.compile(r"[\\`*\[\]<>|~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+_CODE = re.compile(r"(?<!`)`(?! ?`)([^`]+)`(?!`)")
 _BLOCK = re.compile(r"^([0-9]*)([-+=#.)])")
 # A longer run would only make the fence around it longer.
 _LONGEST_FENCE = re.compile(r"`{9,}")

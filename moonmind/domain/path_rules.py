@@ -11,7 +11,7 @@ _LONGEST_PATH_BYTES = 4096
 # nobody sees them in a review, and terminals and log readers obey some of them.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Windows knows long names by such aliases too (`GIT~1` is `.git`), and one cannot tell which.
-_SHORT_ALIAS = re.compile(r"[^.]{1,6}~[0-9]+(\..{0,3})?")
+_SHORT_ALIAS = re.compile(r"[^.]{1,6}~[0-9]+(\.[^.]{0,3})?")
 _SHOWN_CHARACTERS = 160
 
 

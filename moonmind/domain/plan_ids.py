@@ -3,9 +3,8 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from typing import NamedTuple
 
 # Markup and symbols that people put in front of an id: bold, code, strike-through, a check mark.
 _DECORATION = re.compile(r"_{1,2}(?=[A-Z\[])|[^\w\[]{0,12}")
@@ -35,8 +34,7 @@ class IdShape(StrEnum):
     NUMBER = "number"
 
 
-@dataclass(frozen=True)
-class TaskLabel:
+class TaskLabel(NamedTuple):
     """What stands in front of a task's description."""
 
     text: str
@@ -44,17 +42,10 @@ class TaskLabel:
     id: str | None = None
     shape: IdShape | None = None
     is_struck_out: bool = False
-
-    @cached_property
-    def prefix(self) -> str:
-        """The letters that this id shares with its family: T for T001, `#` for 1.1."""
-        found = _PREFIX.match(self.id or "")
-        return found.group(0).upper() if found else _NUMBER_PREFIX
-
-    @cached_property
-    def key(self) -> str:
-        """The id as it is compared."""
-        return (self.id or "").casefold()
+    key: str = ""
+    """The id as it is compared."""
+    prefix: str = _NUMBER_PREFIX
+    """The letters that this id shares with its family: T for T001, `#` for 1.1."""
 
 
 def read_label(text: str) -> TaskLabel:
@@ -82,8 +73,7 @@ def read_label(text: str) -> TaskLabel:
     return TaskLabel(text.strip(), is_struck_out=_is_wholly_struck(text))
 
 
-@dataclass(frozen=True)
-class _FoundId:
+class _FoundId(NamedTuple):
     id: str
     shape: IdShape
     end: int
@@ -105,7 +95,9 @@ def _labelled(text: str, found: _FoundId, *, is_struck_out: bool) -> TaskLabel:
     for mark in ("**", "~~", "`"):
         if description.endswith(mark) and description.count(mark) % 2:
             description = description.removesuffix(mark).rstrip()
-    return TaskLabel(description, found.id, found.shape, is_struck_out)
+    letters = _PREFIX.match(found.id)
+    prefix = letters.group(0).upper() if letters else _NUMBER_PREFIX
+    return TaskLabel(description, found.id, found.shape, is_struck_out, found.id.casefold(), prefix)
 
 
 def _is_wholly_struck(text: str) -> bool:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NoReturn
 
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
@@ -75,17 +76,17 @@ def decode_plan(content: bytes) -> PlanText:
     Raises `WorkflowError` (`tasks_file_unreadable`) for what is too large or no text.
     """
     if len(content) > MAX_BYTES:
-        raise _unreadable(f"it has {len(content):,} bytes; a task list may have at most {MAX_BYTES:,}")
+        _refuse(f"it has {len(content):,} bytes; a task list may have at most {MAX_BYTES:,}")
     text = _decoded(content)
     nul = text.raw.find("\x00")
     if nul >= 0:
-        raise _unreadable(
+        _refuse(
             f"line {text.line_at(nul)} holds a NUL character: the file is binary, or UTF-16 without a byte order mark"
         )
     # Counting characters first spares building a list of two million empty lines.
     most_lines = text.raw.count("\n") + text.raw.count("\r") + 1
     if most_lines > 2 * MAX_LINES or len(text.spans) > MAX_LINES:
-        raise _unreadable(f"it has more than {MAX_LINES:,} lines, which no task list has")
+        _refuse(f"it has more than {MAX_LINES:,} lines, which no task list has")
     return text
 
 
@@ -93,7 +94,7 @@ def _decoded(content: bytes) -> PlanText:
     encoding = _UTF16_MARKS.get(content[:2])
     if encoding is not None:
         if len(content) % 2:
-            raise _unreadable("it says that it is UTF-16, but ends in the middle of a character")
+            _refuse("it says that it is UTF-16, but ends in the middle of a character")
         raw = content[2:].decode(encoding, "surrogatepass")
         return PlanText(raw, _UNDECODED.sub("\N{REPLACEMENT CHARACTER}", raw), encoding, content[:2])
     mark = _UTF8_MARK if content.startswith(_UTF8_MARK) else b""
@@ -101,5 +102,5 @@ def _decoded(content: bytes) -> PlanText:
     return PlanText(raw, _UNDECODED.sub("\N{REPLACEMENT CHARACTER}", raw), "utf-8", mark)
 
 
-def _unreadable(reason: str) -> WorkflowError:
-    return WorkflowError(FailureCode.TASKS_FILE_UNREADABLE, reason)
+def _refuse(reason: str) -> NoReturn:
+    raise WorkflowError(FailureCode.TASKS_FILE_UNREADABLE, reason)

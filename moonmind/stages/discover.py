@@ -50,15 +50,7 @@ def discover(order: DiscoverOrder, *, forge: Forge, workspace: Workspace, artifa
     workspace.fetch(remote)
     base_branch = order.base_branch or facts.default_branch
     base_sha = _base_commit(order, workspace, remote, base_branch)
-
-    def read(path: str) -> bytes | None:
-        return workspace.read_file(remote, base_sha, path, limit=_FEATURE_FILE_LIMIT)
-
-    feature = resolve_feature(workspace.list_files(remote, base_sha), feature_key=order.feature_key, read=read)
-    content = workspace.read_file(remote, base_sha, feature.tasks_path, limit=_TASKS_LIMIT)
-    if content is None:
-        detail = f"{feature.tasks_path} is not a regular file at {base_sha[:12]}."
-        raise WorkflowError(FailureCode.TASKS_FILE_MISSING, detail)
+    feature, content = _read_feature(order, workspace, remote, base_sha)
     plan = read_plan(content)
     snapshot = _store_snapshot(artifacts, feature, base_sha, plan)
     phase = _choose_phase(order, plan)
@@ -110,6 +102,18 @@ def _base_commit(order: DiscoverOrder, workspace: Workspace, remote: Remote, bra
         raise WorkflowError(FailureCode.REPOSITORY_EMPTY, detail)
     detail = f"{order.repository} has no branch {branch!r}."
     raise WorkflowError(FailureCode.BASE_BRANCH_NOT_FOUND, detail)
+
+
+def _read_feature(order: DiscoverOrder, workspace: Workspace, remote: Remote, base_sha: str) -> tuple[Feature, bytes]:
+    def read(path: str) -> bytes | None:
+        return workspace.read_file(remote, base_sha, path, limit=_FEATURE_FILE_LIMIT)
+
+    feature = resolve_feature(workspace.list_files(remote, base_sha), feature_key=order.feature_key, read=read)
+    content = workspace.read_file(remote, base_sha, feature.tasks_path, limit=_TASKS_LIMIT)
+    if content is None:
+        detail = f"{feature.tasks_path} is not a regular file at {base_sha[:12]}."
+        raise WorkflowError(FailureCode.TASKS_FILE_MISSING, detail)
+    return feature, content
 
 
 def _store_snapshot(artifacts: StageArtifacts, feature: Feature, base_sha: str, plan: Plan) -> StoredArtifact:

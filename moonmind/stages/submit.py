@@ -22,7 +22,7 @@ from moonmind.domain.ports import (
 from moonmind.domain.prompts import render_prompt
 from moonmind.domain.results import StoredArtifact, Submitted
 
-_LOG = "codex_logs.jsonl"
+LOG_NAME = "codex_logs.jsonl"
 
 
 def submit(
@@ -54,7 +54,7 @@ def submit(
             prompt=prompt,
             base_branch=found.base_branch,
             base_sha=found.base_sha,
-            log_path=artifacts.live_path(_LOG),
+            log_path=artifacts.live_path(LOG_NAME),
             tree=tree,
         )
         report, logs = _run(agent, agent_order, artifacts, guard, lease)
@@ -64,22 +64,7 @@ def submit(
             workspace.drop_agent_tree(order.marker)
     if tree is not None and patch is None:
         return _no_change(report)
-    return Done(
-        Submitted(
-            agent=agent.name,
-            agent_version=agent.version,
-            marker=order.marker,
-            prompt=stored_prompt,
-            task_id=report.task_id,
-            task_url=report.task_url,
-            exit_code=report.exit_code,
-            last_message=report.last_message,
-            failed_commands=report.failed_commands,
-            usage=report.usage,
-            logs=logs,
-            patch=patch,
-        )
-    )
+    return Done(_submitted(agent, order.marker, report, prompt=stored_prompt, logs=logs, patch=patch))
 
 
 def _make_tree(order: SubmitOrder, agent: Agent, forge: Forge, workspace: Workspace) -> AgentTree | None:
@@ -103,12 +88,37 @@ def _run(
 
 
 def _seal(order: AgentOrder, artifacts: StageArtifacts) -> StoredArtifact | None:
-    return artifacts.seal("codex_logs", _LOG) if order.log_path.exists() else None
+    return artifacts.seal("codex_logs", LOG_NAME) if order.log_path.exists() else None
 
 
 def _store_patch(tree: AgentTree | None, artifacts: StageArtifacts) -> StoredArtifact | None:
     patch = tree.diff() if tree is not None else b""
     return artifacts.put("codex_patch", "codex.patch", patch) if patch else None
+
+
+def _submitted(
+    agent: Agent,
+    marker: str,
+    report: AgentReport,
+    *,
+    prompt: StoredArtifact,
+    logs: StoredArtifact | None,
+    patch: StoredArtifact | None,
+) -> Submitted:
+    return Submitted(
+        agent=agent.name,
+        agent_version=agent.version,
+        marker=marker,
+        prompt=prompt,
+        task_id=report.task_id,
+        task_url=report.task_url,
+        exit_code=report.exit_code,
+        last_message=report.last_message,
+        failed_commands=report.failed_commands,
+        usage=report.usage,
+        logs=logs,
+        patch=patch,
+    )
 
 
 def _no_change(report: AgentReport) -> Ended:

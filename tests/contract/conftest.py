@@ -17,6 +17,8 @@ from api_service.api.dependencies import ApiServices
 from api_service.auth.tokens import Role, TokenRepository
 from api_service.db.session import Database
 from api_service.main import create_app
+from moonmind.domain.errors import WorkflowError
+from moonmind.domain.failures import FailureCode
 from moonmind.forges.local import LocalForge
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
 
@@ -31,6 +33,12 @@ class Served:
     forge: LocalForge
     sent: list[UUID] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
+    broken_credentials: str = ""
+
+    def check_credentials(self, agent: str) -> None:
+        """Refuse a retry when the test says that credentials are broken."""
+        if self.broken_credentials:
+            raise WorkflowError(FailureCode.CREDENTIALS_INVALID, f"{agent}: {self.broken_credentials}")
 
     def token(self, role: Role = Role.OPERATOR, *, life: timedelta | None = None) -> str:
         """Make a token of a role."""
@@ -84,7 +92,9 @@ def _services(served: Served, ready: Callable[[], Mapping[str, str]]) -> ApiServ
     return ApiServices(
         database=served.database,
         store=served.store,
+        redact=lambda content: content.replace(b"s3cret", b"[redacted]"),
         forge=served.forge,
+        check_credentials=served.check_credentials,
         courier=served.sent.append,
         ready=ready,
         public_url=served.url,

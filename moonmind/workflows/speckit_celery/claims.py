@@ -123,43 +123,34 @@ def take_over(
         if run is None:
             return False
         stages = repositories.stages.latest(run_id)
-        row = next(
-            (row for row in stages.values() if row.status == StageStatus.RUNNING.value),
-            None,
-        )
-        if row is None:
+        stage = _abandoned(repositories, stages, held_by)
+        if stage is None:
             return False
-        if held_by is not None and row.owner not in held_by:
-            return False
-        if held_by is None and repositories.stages.holds(row.id, token=row.token):
-            return False
-        stage = Stage(row.task_name)
+        row = stages[stage]
         row.crashes += int(crashed)
         if row.crashes >= MAX_CRASHES:
             detail = f"The stage {stage} ended its worker {row.crashes} times."
-            end_run(
-                repositories,
-                run,
-                stages,
-                stage,
-                Ended.failed(FailureCode.STAGE_CRASHED_REPEATEDLY, detail),
-            )
+            end_run(repositories, run, stages, stage, Ended.failed(FailureCode.STAGE_CRASHED_REPEATEDLY, detail))
             return True
-        repositories.stages.move(row, StageStatus.QUEUED)
-        message = "Its worker is gone; the stage is queued again." if crashed else "Its worker was stopped."
-        repositories.runs.record(
-            run,
-            "stage",
-            stage=stage,
-            attempt=row.attempt,
-            status=StageStatus.QUEUED.value,
-            message=message,
-        )
         if run.cancel_requested_at is not None:
             close_as_cancelled(repositories, run, stages)
             return True
+        repositories.stages.move(row, StageStatus.QUEUED)
+        message = "Its worker is gone; the stage is queued again." if crashed else "Its worker was stopped."
+        repositories.runs.record(run, "stage", stage=stage, attempt=row.attempt, status=row.status, message=message)
         _ask_again(repositories, run, stages, grace=grace)
         return True
+
+
+def _abandoned(repositories: Repositories, stages: Stages, held_by: frozenset[str] | None) -> Stage | None:
+    """Return the running stage that its holder lost; None when somebody may still be at it."""
+    for stage, row in stages.items():
+        if row.status != StageStatus.RUNNING.value:
+            continue
+        if held_by is None:
+            return None if repositories.stages.holds(row.id, token=row.token) else stage
+        return stage if row.owner in held_by else None
+    return None
 
 
 def wake(

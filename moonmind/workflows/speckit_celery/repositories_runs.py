@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -263,7 +263,8 @@ class RunRepository:
         if wanted.before:
             # The row-value form is what an index can serve; an OR of comparisons is not.
             created_at, run_id = wanted.before
-            statement = statement.where(tuple_(run.created_at, run.id) < tuple_(created_at, run_id))
+            last = tuple_(literal(created_at, run.created_at.type), literal(run_id, run.id.type))
+            statement = statement.where(tuple_(run.created_at, run.id) < last)
         return self._session.scalars(statement).all()
 
     def without_summary(self, *, limit: int) -> Sequence[UUID]:

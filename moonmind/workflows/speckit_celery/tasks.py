@@ -1,11 +1,13 @@
 """Register the five tasks: each names its stage and hands over to `run_stage`."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from celery import Celery
 
 from moonmind.domain.claims import StageMessage
 from moonmind.domain.outcomes import Outcome
+from moonmind.domain.ports import Agent
 from moonmind.domain.states import Stage
 from moonmind.stages.apply import apply
 from moonmind.stages.discover import discover
@@ -25,7 +27,7 @@ def register_tasks(app: Celery, services: Services) -> None:
     `shared=False`: a shared task would silently keep the closures of the first app in the
     process. `**_newer` lets this version read the messages of a newer one.
     """
-    for stage, work in _works(services).items():
+    for stage, work in _Works(services).by_stage().items():
         _register(app, services, stage, work)
 
 
@@ -35,55 +37,64 @@ def _register(app: Celery, services: Services, stage: Stage, work: StageWork) ->
         run_stage(services, StageMessage(UUID(run_id), stage, epoch), work)
 
 
-def _works(services: Services) -> dict[Stage, StageWork]:
-    orders = OrderReader(services)
+class _Works:
+    """The work of each stage: read its order, and call the pure function with its collaborators."""
 
-    def do_discover(context: StageContext) -> Outcome:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._orders = OrderReader(services)
+
+    def by_stage(self) -> Mapping[Stage, StageWork]:
+        """Return the work by stage."""
+        return {
+            Stage.DISCOVER: self._discover,
+            Stage.SUBMIT: self._submit,
+            Stage.APPLY: self._apply,
+            Stage.PUBLISH: self._publish,
+            Stage.FINALIZE: self._finalize,
+        }
+
+    def _agent_of(self, context: StageContext) -> Agent:
+        return self._services.agent(self._orders.agent_name(context.claimed.run_id))
+
+    def _discover(self, context: StageContext) -> Outcome:
         return discover(
-            orders.discover(context.claimed),
-            forge=services.forge,
-            workspace=services.workspace,
+            self._orders.discover(context.claimed),
+            forge=self._services.forge,
+            workspace=self._services.workspace,
             artifacts=context.artifacts,
         )
 
-    def do_submit(context: StageContext) -> Outcome:
+    def _submit(self, context: StageContext) -> Outcome:
         return submit(
-            orders.submit(context.claimed),
-            agent=services.agent(orders.agent_name(context.claimed.run_id)),
-            forge=services.forge,
-            workspace=services.workspace,
+            self._orders.submit(context.claimed),
+            agent=self._agent_of(context),
+            forge=self._services.forge,
+            workspace=self._services.workspace,
             artifacts=context.artifacts,
             credentials=context.credentials,
             guard=context.guard,
             lease=context.lease,
         )
 
-    def do_apply(context: StageContext) -> Outcome:
+    def _apply(self, context: StageContext) -> Outcome:
         return apply(
-            orders.apply(context.claimed),
-            agent=services.agent(orders.agent_name(context.claimed.run_id)),
-            forge=services.forge,
-            workspace=services.workspace,
+            self._orders.apply(context.claimed),
+            agent=self._agent_of(context),
+            forge=self._services.forge,
+            workspace=self._services.workspace,
             artifacts=context.artifacts,
         )
 
-    def do_publish(context: StageContext) -> Outcome:
+    def _publish(self, context: StageContext) -> Outcome:
         return publish(
-            orders.publish(context.claimed),
-            forge=services.forge,
-            workspace=services.workspace,
+            self._orders.publish(context.claimed),
+            forge=self._services.forge,
+            workspace=self._services.workspace,
             artifacts=context.artifacts,
             credentials=context.credentials,
             guard=context.guard,
         )
 
-    def do_finalize(context: StageContext) -> Outcome:
-        return finalize(orders.finalize(context.claimed), workspace=services.workspace)
-
-    return {
-        Stage.DISCOVER: do_discover,
-        Stage.SUBMIT: do_submit,
-        Stage.APPLY: do_apply,
-        Stage.PUBLISH: do_publish,
-        Stage.FINALIZE: do_finalize,
-    }
+    def _finalize(self, context: StageContext) -> Outcome:
+        return finalize(self._orders.finalize(context.claimed), workspace=self._services.workspace)

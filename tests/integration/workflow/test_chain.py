@@ -99,7 +99,8 @@ def test_the_chain_is_immutable_carries_ids_only_and_has_its_queues_fixed() -> N
         task_ids={stage: f"id-{stage}" for stage in Stage},
     )
 
-    assert [link.task for link in chain.tasks] == ["speckit.apply", "speckit.publish", "speckit.finalize"]
-    assert all(link.immutable for link in chain.tasks)
-    assert all(link.kwargs == {"run_id": str(run_id), "epoch": 3} and not link.args for link in chain.tasks)
-    assert [link.options["queue"] for link in chain.tasks] == ["codex", "publish", "publish"]
+    links = chain["kwargs"]["tasks"]
+    assert [link["task"] for link in links] == ["speckit.apply", "speckit.publish", "speckit.finalize"]
+    assert all(link["immutable"] for link in links)
+    assert all(link["kwargs"] == {"run_id": str(run_id), "epoch": 3} and not link["args"] for link in links)
+    assert [link["options"]["queue"] for link in links] == ["codex", "publish", "publish"]

@@ -50,7 +50,7 @@ def end_lease(database: Database, claimed: ClaimedStage) -> None:
     with database.transaction() as session:
         row = session.get(SpecWorkflowTaskState, claimed.stage_id)
         assert row is not None
-        row.lease_until = database.clock.now(timedelta(seconds=-1))  # type: ignore[assignment]
+        row.lease_until = database.clock.now(timedelta(seconds=-1))
 
 
 class TestClaim:

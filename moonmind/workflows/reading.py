@@ -1,0 +1,98 @@
+"""Find what operators download: an artifact's row, or a page of the agent's log while it grows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from api_service.db.models import SpecWorkflowTaskState
+from api_service.db.session import Database
+from moonmind.domain.errors import WorkflowError
+from moonmind.domain.failures import FailureCode
+from moonmind.domain.ports import ArtifactFolder
+from moonmind.domain.states import Stage, StageStatus
+from moonmind.schemas.workflow_models import ArtifactRead
+from moonmind.stages.submit import LOG_NAME
+from moonmind.workflows.speckit_celery.repositories import Repositories
+from moonmind.workflows.speckit_celery.serializers import artifact_read
+from moonmind.workflows.speckit_celery.storage import FileArtifactStore
+
+_LOG_TYPE = "codex_logs"
+_MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Some of a log, where to go on, and whether more can come."""
+
+    content: bytes
+    following: int
+    complete: bool
+
+
+def find_artifact(database: Database, run_id: UUID, artifact_id: UUID) -> ArtifactRead:
+    """Return an artifact of a run; raises `workflow_not_found` or `artifact_not_found`."""
+    with database.reading() as session:
+        repositories = Repositories(session, database.clock)
+        repositories.runs.get(run_id)
+        row = repositories.artifacts.get(run_id, artifact_id)
+    if row is None:
+        detail = f"Run {run_id} has no artifact {artifact_id}."
+        raise WorkflowError(FailureCode.ARTIFACT_NOT_FOUND, detail, runId=str(run_id))
+    return artifact_read(row)
+
+
+def read_log_page(
+    database: Database, store: FileArtifactStore, redact: Callable[[bytes], bytes], run_id: UUID, *, offset: int
+) -> LogPage:
+    """
+    Return whole lines of the newest attempt's log from an offset on.
+
+    While the agent works this is the file that it writes, which has not passed redaction yet
+    and therefore does so here. Raises `workflow_not_found` and what a changed file raises.
+    """
+    with database.reading() as session:
+        repositories = Repositories(session, database.clock)
+        run = repositories.runs.get(run_id)
+        submit = repositories.stages.latest(run_id)[Stage.SUBMIT]
+        sealed = [row for row in repositories.artifacts.all(run_id) if row.artifact_type == _LOG_TYPE]
+    if run.finished_at is None and not StageStatus(submit.status).is_finished:
+        return _live_page(store, redact, submit, offset)
+    if not sealed:
+        return LogPage(b"", offset, complete=True)
+    newest = artifact_read(max(sealed, key=lambda row: row.attempt))
+    return _sealed_page(store, newest, offset)
+
+
+def _sealed_page(store: FileArtifactStore, log: ArtifactRead, offset: int) -> LogPage:
+    opened = store.open_for_download(log.path, size_bytes=log.size_bytes, sha256=log.digest.removeprefix("sha256:"))
+    stop = min(offset + _MOST_BYTES, log.size_bytes)
+    raw = b"".join(opened.chunks(min(offset, stop), stop))
+    content, following = (raw, stop) if stop == log.size_bytes else _whole_lines(raw, offset)
+    return LogPage(content, max(following, offset), complete=following >= log.size_bytes)
+
+
+def _live_page(
+    store: FileArtifactStore, redact: Callable[[bytes], bytes], submit: SpecWorkflowTaskState, offset: int
+) -> LogPage:
+    folder = ArtifactFolder(submit.run_id, Stage.SUBMIT, submit.attempt, submit.token)
+    try:
+        with store.live_path(folder, LOG_NAME).open("rb") as file:
+            file.seek(offset)
+            raw = file.read(_MOST_BYTES)
+    except FileNotFoundError:
+        # Nothing was said yet, or the log was sealed since we looked; the next call tells.
+        return LogPage(b"", offset, complete=False)
+    content, following = _whole_lines(raw, offset)
+    return LogPage(redact(content), following, complete=False)
+
+
+def _whole_lines(raw: bytes, offset: int) -> tuple[bytes, int]:
+    """
+    Cut to whole lines and return the offset after them.
+
+    A line that is still being written is left for the next call, unless it fills a whole page.
+    """
+    if len(raw) == _MOST_BYTES and b"\n" not in raw:
+        return raw, offset + len(raw)
+    whole = raw[: raw.rfind(b"\n") + 1]
+    return whole, offset + len(whole)
