@@ -44,6 +44,7 @@ class TestScriptAgent:
         said = checkout.ask(["T009", "T010", "T007", "T008"]).stdout.splitlines()
         ran = said[-2]
         assert said[1:] == [
+            "I write prepared code for the tasks of one sample repository.",
             "I am asked for T007, T008, T009, T010.",
             "T007: adding src/habitlog/streaks.py",
             "T007: adding tests/test_streaks.py",

@@ -49,7 +49,7 @@ class TestNextSteps:
         checkout.commit()
         git(checkout.path, "push", "--quiet", str(repository), f"HEAD:{BRANCH}")
         run = finished_run(git(checkout.path, "rev-parse", "HEAD").strip())
-        show_diff, try_branch, *_ = commands(list(NextSteps(folder, here).after_success(run)))
+        show_diff, try_branch, *_ = commands(list(NextSteps(folder, here).after(run)))
         shown = subprocess.run(["sh", "-c", show_diff], cwd=here, check=True, capture_output=True, text=True)
         assert "+def current_streak(" in shown.stdout
         tried = subprocess.run(["sh", "-c", try_branch], cwd=here, check=False, capture_output=True, text=True)
@@ -57,7 +57,7 @@ class TestNextSteps:
         assert tried.stderr.endswith("OK\n")
 
     def test_begin_anew_names_the_folder_to_remove(self, here: Path) -> None:
-        begin = commands(list(NextSteps(here / "var" / "demo", here).after_no_work()))[2]
+        begin = commands(list(NextSteps(here / "var" / "demo", here).after(run_view({"status": "no_work"}))))[2]
         assert begin.startswith("rm -r var/demo && ")
 
     def test_name_a_folder_of_its_own_in_each_further_call(self, here: Path) -> None:
