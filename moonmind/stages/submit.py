@@ -46,9 +46,10 @@ def submit(
     found = order.discovered
     prompt = render_prompt(found, marker=order.marker, notes=order.notes, retry_reason=order.retry_reason)
     stored_prompt = artifacts.put("prompt", "prompt.md", prompt.encode())
+    # The intent owns the tree from its first file on, so that no janitor takes it for a left-over.
+    guard.begin(SubmissionIntent(agent.name, order.marker, found.base_sha, order.marker))
     tree = _make_tree(order, agent, forge, workspace)
     try:
-        guard.begin(SubmissionIntent(agent.name, order.marker, found.base_sha, order.marker))
         agent_order = AgentOrder(
             marker=order.marker,
             prompt=prompt,
