@@ -158,7 +158,8 @@ class Sweep:
 class Sweeper:
     """A thread that sweeps at least every `interval`, earlier when something is due or asked for."""
 
-    def __init__(self, sweep: Sweep, *, interval: timedelta) -> None:
+    def __init__(self, sweep: Sweep, *, interval: timedelta, afterwards: Callable[[], None] = lambda: None) -> None:
+        self._afterwards = afterwards
         self._sweep = sweep
         self._interval = interval.total_seconds()
         self._wanted = threading.Event()
@@ -193,6 +194,7 @@ class Sweeper:
                     self._slot_freed.clear()
                     self._sweep.wake_for_slot()
                 self._sweep.run_once()
+                self._afterwards()
                 due = self._sweep.seconds_to_next()
             except (WorkflowError, BrokerError, OSError) as error:
                 _log.warning("sweep_interrupted", detail=str(error))

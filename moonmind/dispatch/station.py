@@ -12,6 +12,7 @@ from celery import Celery
 from api_service.db.session import Database
 from moonmind.config.settings import Settings
 from moonmind.dispatch.holders import Holder
+from moonmind.dispatch.janitor import Janitor
 from moonmind.dispatch.outbox import Relay
 from moonmind.dispatch.recovery import Sweep, Sweeper
 from moonmind.domain.ports import Metrics
@@ -93,12 +94,14 @@ def build_station(
     redactor = Redactor(known_secrets(settings))
     store = FileArtifactStore(settings.effective_artifact_root, scrub=redactor)
     sweep = Sweep(database, app, relay, store, timing)
-    sweeper = Sweeper(sweep, interval=timedelta(seconds=settings.sweep_seconds))
+    workspaces = settings.data / "workspaces"
+    janitor = Janitor(database, workspaces)
+    sweeper = Sweeper(sweep, interval=timedelta(seconds=settings.sweep_seconds), afterwards=janitor.clean_if_due)
     services = Services(
         database=database,
         agents=make_agents(settings, environment),
         forge=make_forge(settings),
-        workspace=GitWorkspace(settings.data / "workspaces"),
+        workspace=GitWorkspace(workspaces),
         store=store,
         metrics=_metrics(settings),
         slots=AgentSlots(settings.agent_slots, freed=sweeper.slot_freed),
