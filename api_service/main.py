@@ -13,12 +13,13 @@ from api_service.api.limits import BodyLimit
 from api_service.api.routers import artifacts, documents, health, workflows
 from api_service.db.schema import current_revision, require_current_schema
 from api_service.db.session import Database
-from api_service.web import pulls, sign_in
+from api_service.web import pulls, runs, sign_in
 from api_service.web.static_files import mount_static_files
 from moonmind.config.logging import configure_logging
 from moonmind.config.settings import Settings, process_environment, read_settings
 from moonmind.dispatch.outbox import Relay
 from moonmind.dispatch.private_files import private_key
+from moonmind.domain import VERSION
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.ports import Agent, Forge
@@ -26,8 +27,6 @@ from moonmind.telemetry.redaction import Redactor
 from moonmind.workflows.speckit_celery import create_celery_app
 from moonmind.workflows.speckit_celery.services import known_secrets, make_agents, make_forge, require_credentials
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
-
-VERSION = "0.1.0"
 
 
 def create_app(services: ApiServices) -> FastAPI:
@@ -50,8 +49,8 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.services = services
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
-    for router in (health.router, workflows.router, artifacts.router, documents.router, sign_in.router, pulls.router):
-        app.include_router(router)
+    for module in (health, workflows, artifacts, documents, sign_in, pulls, runs):
+        app.include_router(module.router)
     mount_static_files(app)
     return app
 

@@ -1,12 +1,13 @@
 """Answer every failure as an RFC 9457 problem with a code and the next step."""
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from moonmind.domain.errors import WorkflowError
@@ -59,10 +60,17 @@ def problem_response(error: WorkflowError, *, errors: Sequence[Mapping[str, obje
     )
 
 
-def _workflow_error(_request: Request, error: Exception) -> JSONResponse:
+def _workflow_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, WorkflowError):
         raise error
+    if error.code is FailureCode.AUTHENTICATION_REQUIRED and _is_browser(request):
+        return RedirectResponse(f"/sign-in?then={quote(request.url.path)}", 303)
     return problem_response(error)
+
+
+def _is_browser(request: Request) -> bool:
+    # A person who follows a link is led to the form; a script gets its 401.
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
 def _validation_error(_request: Request, error: Exception) -> JSONResponse:

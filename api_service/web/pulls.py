@@ -1,34 +1,22 @@
 """Show a pull request of the local forge: the page behind `prUrl` where there is no other forge."""
 
-from pathlib import Path
 from typing import Annotated, Protocol, runtime_checkable
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse
-from fastapi.templating import Jinja2Templates
 
 from api_service.api.dependencies import ServicesDep
 from api_service.web.diffs import read_diff
 from api_service.web.markdown import read_markdown
+from api_service.web.rendering import page
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode, FailureKind
 from moonmind.domain.markers import Marker, find_marker
 from moonmind.domain.ports import PullRequest
 
 router = APIRouter(include_in_schema=False)
-_templates = Jinja2Templates(Path(__file__).parent / "templates")
 
-# No script at all, no frame, no form: the page shows what strangers wrote.
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _NOT_THERE = frozenset({FailureCode.REPOSITORY_NOT_FOUND, FailureCode.PULL_REQUEST_NOT_FOUND})
 
 
@@ -65,7 +53,7 @@ def show_pull_request(request: Request, pages: PagesDep, owner: str, name: str, 
     except WorkflowError as error:
         if error.code not in _NOT_THERE and error.failure.kind is not FailureKind.NOT_FOUND:
             raise
-        return _page(request, "pull_request_missing.html", {"detail": error.detail}, status=404)
+        return page(request, "pull_request_missing.html", {"detail": error.detail}, status=404)
     marker = find_marker(pull.body)
     context = {
         "repository": repository,
@@ -74,11 +62,7 @@ def show_pull_request(request: Request, pages: PagesDep, owner: str, name: str, 
         "blocks": read_markdown(_without_marker(pull.body, marker)),
         "diff": diff,
     }
-    return _page(request, "pull_request.html", context)
-
-
-def _page(request: Request, template: str, context: dict[str, object], *, status: int = 200) -> HTMLResponse:
-    return _templates.TemplateResponse(request, template, context, status_code=status, headers=_HEADERS)
+    return page(request, "pull_request.html", context)
 
 
 def _without_marker(body: str, marker: Marker | None) -> str:

@@ -1,18 +1,16 @@
 """Sign a browser in with a token, so that a person can open the service's pages."""
 
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from fastapi.templating import Jinja2Templates
 
 from api_service.api.dependencies import SESSION_COOKIE, ServicesDep
 from api_service.auth.tokens import TokenRepository, operator_of_token
+from api_service.web.rendering import page
 
 router = APIRouter(include_in_schema=False)
-templates = Jinja2Templates(Path(__file__).parent / "templates")
 
 
 @router.get("/sign-in")
@@ -38,14 +36,7 @@ def sign_in(
 
 
 def _form(request: Request, *, then: str, message: str = "", status: int = 200) -> HTMLResponse:
-    context = {"then": _local(then), "message": message}
-    response = templates.TemplateResponse(request, "sign_in.html", context, status_code=status)
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    )
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return page(request, "sign_in.html", {"then": _local(then), "message": message}, status=status)
 
 
 def _local(target: str) -> str:

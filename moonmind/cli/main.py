@@ -8,6 +8,7 @@ import click
 from moonmind.cli.exits import Exit
 from moonmind.cli.output import report_failure
 from moonmind.cli.verbs import VERBS
+from moonmind.domain import VERSION
 from moonmind.domain.errors import WorkflowError
 
 
@@ -53,7 +54,7 @@ class VerbGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 the run failed, 2 wrong usage, 3 not reachable or not allowed, 4 no work.",
 )
-@click.version_option(None, "--version", package_name="moonmind-spec-workflows", message="moonmind %(version)s")
+@click.version_option(VERSION, "--version", message="moonmind %(version)s")
 def moonmind() -> None:
     """Ask for the next Spec Kit phase; get one branch and one pull request."""
 

@@ -1,4 +1,4 @@
-"""Find what operators download: an artifact's row, or a page of the agent's log while it grows."""
+"""Read what operators look at: runs, an artifact's row, a page of the agent's log while it grows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.ports import ArtifactFolder
 from moonmind.domain.states import Stage, StageStatus
-from moonmind.schemas.workflow_models import ArtifactRead
+from moonmind.schemas.workflow_models import ArtifactRead, RunParts, RunRead
 from moonmind.stages.submit import LOG_NAME
-from moonmind.workflows.speckit_celery.repositories import Repositories
-from moonmind.workflows.speckit_celery.serializers import artifact_read
+from moonmind.workflows.speckit_celery.repositories import Repositories, RunFilter
+from moonmind.workflows.speckit_celery.serializers import artifact_read, run_read
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
 
 _LOG_TYPE = "codex_logs"
@@ -27,6 +27,29 @@ class LogPage:
     content: bytes
     following: int
     complete: bool
+
+
+def newest_runs(database: Database, *, public_url: str, limit: int) -> list[RunRead]:
+    """Return the newest runs without their parts."""
+    with database.reading() as session:
+        rows = Repositories(session, database.clock).runs.page(RunFilter(), limit=limit)
+        return [run_read(row, public_url=public_url) for row in rows]
+
+
+def one_run(database: Database, run_id: UUID, *, public_url: str, parts: RunParts | None = None) -> RunRead:
+    """Return a run with the wanted parts, all of them by default; raises `workflow_not_found`."""
+    parts = parts or RunParts()
+    with database.reading() as session:
+        repositories = Repositories(session, database.clock)
+        run = repositories.runs.get(run_id)
+        return run_read(
+            run,
+            public_url=public_url,
+            stages=repositories.stages.all([run_id]),
+            include_tasks=parts.include_tasks,
+            artifacts=repositories.artifacts.all(run_id) if parts.include_artifacts else (),
+            audits=repositories.audits.all(run_id) if parts.include_credential_audit else (),
+        )
 
 
 def find_artifact(database: Database, run_id: UUID, artifact_id: UUID) -> ArtifactRead:

@@ -10,6 +10,7 @@ import pytest
 
 from api_service.api.dependencies import PUBLIC_PATHS
 from api_service.auth.tokens import Role
+from moonmind.domain.failures import FailureCode
 from tests.contract.conftest import Served
 
 RUNS = "/api/workflows/speckit/runs"
@@ -258,3 +259,30 @@ class TestHealth:
             reply = client.get("/health/ready")
             assert (reply.status_code, reply.json()["missing"]) == (503, {"worker": "The worker thread ended."})
             assert "retry-after" in reply.headers
+
+
+class TestPages:
+    def test_a_person_without_a_session_is_led_to_the_form_and_back(self, served: Served) -> None:
+        with served.client() as browser:
+            browser.headers["Accept"] = "text/html"
+            reply = browser.get("/docs/runbook")
+            assert (reply.status_code, reply.headers["location"]) == (303, "/sign-in?then=/docs/runbook")
+            assert 'value="/docs/runbook"' in browser.get(reply.headers["location"]).text
+
+    @pytest.mark.parametrize("path", ["/", "/docs", "/docs/runbook"])
+    def test_each_page_is_there_and_runs_no_script(self, operator: httpx.Client, path: str) -> None:
+        operator.post(RUNS, json={**ORDER, "notes": "<script>alert(1)</script>"})
+        page = operator.get(path)
+        assert page.status_code == 200
+        assert "<script" not in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+
+    def test_a_runs_page_shows_hostile_notes_as_text(self, operator: httpx.Client) -> None:
+        run = operator.post(RUNS, json={**ORDER, "notes": "<script>alert(1)</script>"}).json()
+        page = operator.get(f"/runs/{run['id']}").text
+        assert "&lt;script&gt;alert(1)" in page
+        assert "<script" not in page
+
+    def test_every_failure_code_has_its_anchor(self, operator: httpx.Client) -> None:
+        page = operator.get("/docs/runbook").text
+        assert all(f'id="{code.value}"' in page for code in FailureCode)

@@ -3,8 +3,6 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
 
 from api_service.api.dependencies import ViewerDep
 
@@ -16,9 +14,3 @@ def openapi(request: Request, _viewer: ViewerDep) -> dict[str, Any]:
     """Return the OpenAPI document."""
     document: dict[str, Any] = request.app.openapi()
     return document
-
-
-@router.get("/docs")
-def docs(_viewer: ViewerDep) -> HTMLResponse:
-    """Return a page that shows the document."""
-    return get_swagger_ui_html(openapi_url="/openapi.json", title="MoonMind Spec Workflows")

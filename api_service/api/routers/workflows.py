@@ -30,6 +30,7 @@ from moonmind.workflows import (
     retry_spec_workflow_run,
     start_spec_workflow_run,
 )
+from moonmind.workflows.reading import one_run
 from moonmind.workflows.speckit_celery.repositories import Repositories, RunFilter
 from moonmind.workflows.speckit_celery.serializers import API_PREFIX, artifact_read, run_read, task_read
 
@@ -151,17 +152,7 @@ def list_artifacts(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> A
 
 
 def _read_run(services: ApiServices, run_id: UUID, parts: RunParts) -> RunRead:
-    with services.database.reading() as session:
-        repositories = Repositories(session, services.database.clock)
-        run = repositories.runs.get(run_id)
-        return run_read(
-            run,
-            public_url=services.public_url,
-            stages=repositories.stages.all([run_id]),
-            include_tasks=parts.include_tasks,
-            artifacts=repositories.artifacts.all(run_id) if parts.include_artifacts else (),
-            audits=repositories.audits.all(run_id) if parts.include_credential_audit else (),
-        )
+    return one_run(services.database, run_id, public_url=services.public_url, parts=parts)
 
 
 def _new_run(order: RunCreate, services: ApiServices, *, requested_by: str) -> NewRun:

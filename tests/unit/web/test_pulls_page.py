@@ -71,7 +71,7 @@ def test_it_shows_title_state_words_and_changes(client: TestClient) -> None:
 
 def test_it_links_to_the_run_and_hides_the_marker(client: TestClient) -> None:
     text = client.get("/forge/acme/habits/pulls/7").text
-    assert f'href="/api/workflows/speckit/runs/{RUN_ID}"' in text
+    assert f'href="/runs/{RUN_ID}"' in text
     assert f'href="http://127.0.0.1:5000/runs/{RUN_ID}"' in text
     assert "moonmind run=" not in text
 
