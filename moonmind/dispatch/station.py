@@ -101,7 +101,7 @@ def build_station(
         database=database,
         agents=make_agents(settings, environment),
         forge=make_forge(settings),
-        workspace=GitWorkspace(workspaces),
+        workspace=GitWorkspace(workspaces, surroundings=environment),
         store=store,
         metrics=_metrics(settings),
         slots=AgentSlots(settings.agent_slots, freed=sweeper.slot_freed),

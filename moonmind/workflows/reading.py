@@ -16,8 +16,17 @@ from moonmind.workflows.speckit_celery.repositories import Repositories, RunFilt
 from moonmind.workflows.speckit_celery.serializers import artifact_read, run_read
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
 
-_LOG_TYPE = "codex_logs"
+# What a person reads to see what a stage did.
+_LOG_TYPES = {
+    Stage.DISCOVER: "discovery_snapshot",
+    Stage.SUBMIT: "codex_logs",
+    Stage.APPLY: "apply_output",
+    Stage.PUBLISH: "gh_push_log",
+    Stage.FINALIZE: "run_summary",
+}
 _MOST_BYTES = 1024 * 1024
+# apply leaves its summary and the final patch under one type; the summary is for reading.
+_SUMMARY_ENDING = ".json"
 
 
 @dataclass(frozen=True)
@@ -65,24 +74,31 @@ def find_artifact(database: Database, run_id: UUID, artifact_id: UUID) -> Artifa
 
 
 def read_log_page(
-    database: Database, store: FileArtifactStore, redact: Callable[[bytes], bytes], run_id: UUID, *, offset: int
+    database: Database,
+    store: FileArtifactStore,
+    redact: Callable[[bytes], bytes],
+    run_id: UUID,
+    *,
+    offset: int,
+    stage: Stage = Stage.SUBMIT,
 ) -> LogPage:
     """
-    Return whole lines of the newest attempt's log from an offset on.
+    Return whole lines of what the newest attempt of a stage left to read, from an offset on.
 
-    While the agent works this is the file that it writes, which has not passed redaction yet
+    While the agent works its log is the file that it writes, which has not passed redaction yet
     and therefore does so here. Raises `workflow_not_found` and what a changed file raises.
     """
     with database.reading() as session:
         repositories = Repositories(session, database.clock)
         run = repositories.runs.get(run_id)
-        submit = repositories.stages.latest(run_id)[Stage.SUBMIT]
-        sealed = [row for row in repositories.artifacts.all(run_id) if row.artifact_type == _LOG_TYPE]
-    if run.finished_at is None and not StageStatus(submit.status).is_finished:
-        return _live_page(store, redact, submit, offset)
+        row = repositories.stages.latest(run_id)[stage]
+        sealed = [found for found in repositories.artifacts.all(run_id) if found.artifact_type == _LOG_TYPES[stage]]
+    at_work = run.finished_at is None and not StageStatus(row.status).is_finished
+    if at_work and stage is Stage.SUBMIT:
+        return _live_page(store, redact, row, offset)
     if not sealed:
-        return LogPage(b"", offset, complete=True)
-    newest = artifact_read(max(sealed, key=lambda row: row.attempt))
+        return LogPage(b"", offset, complete=not at_work)
+    newest = artifact_read(max(sealed, key=lambda found: (found.attempt, found.name.endswith(_SUMMARY_ENDING))))
     return _sealed_page(store, newest, offset)
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from api_service.api.dependencies import ServicesDep, ViewerDep
 from api_service.api.problems import NOT_FOUND, PROBLEM, PROBLEMS
+from moonmind.domain.states import Stage
 from moonmind.workflows.reading import find_artifact, read_log_page
 from moonmind.workflows.speckit_celery.serializers import API_PREFIX
 
@@ -69,14 +70,18 @@ def download(
     responses={**NOT_FOUND, 200: {"content": {"application/x-ndjson": {}}, "description": "Whole lines of the log."}},
 )
 def read_log(
-    run_id: UUID, services: ServicesDep, _viewer: ViewerDep, offset: Annotated[int, Query(ge=0)] = 0
+    run_id: UUID,
+    services: ServicesDep,
+    _viewer: ViewerDep,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    stage: Stage = Stage.SUBMIT,
 ) -> Response:
     """
-    Send the agent's log from an offset on, live while it works.
+    Send the agent's log from an offset on, live while it works, or what another stage left to read.
 
     `X-Next-Offset` is the offset to go on with, `X-Log-Complete` says that nothing more will come.
     """
-    page = read_log_page(services.database, services.store, services.redact, run_id, offset=offset)
+    page = read_log_page(services.database, services.store, services.redact, run_id, offset=offset, stage=stage)
     headers = {**_SAFETY, "X-Next-Offset": str(page.following), "X-Log-Complete": str(page.complete).lower()}
     return Response(page.content, headers=headers, media_type="application/x-ndjson")
 
