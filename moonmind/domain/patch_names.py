@@ -2,7 +2,7 @@
 
 import re
 
-_QUOTED = re.compile(rb'"((?:[^"\\\n]|\\.)*+)"')
+_QUOTED = re.compile(rb'"((?:[^"\\\n]|\\.)*)"')
 _ESCAPE = re.compile(rb"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f": b"\f", b"r": b"\r"}

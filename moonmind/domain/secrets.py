@@ -108,9 +108,10 @@ SECRET_RULES: tuple[SecretRule, ...] = (
         "private-key",
         "-----BEGIN ",
         r"(?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:(?:[^-]|-(?!----)){0,16384}+-----END [A-Z0-9 ]{0,64}-----"
+        # No possessive groups here or anywhere: Python up to 3.11.4 ends them too early.
+        r"(?:(?:[^-]|-(?!----)){0,16384}-----END [A-Z0-9 ]{0,64}-----"
         # Cut off before its end: as many whole lines as follow.
-        r"|(?:(?:\s|\\[nr]){0,8}+[A-Za-z0-9+/=]{16,128}+){0,128}+)",
+        r"|(?:(?:\s|\\[nr]){0,8}[A-Za-z0-9+/=]{16,128}){0,128})",
         where=_ANYWHERE,
     ),
 )
