@@ -22,7 +22,7 @@ _OUTSIDE = re.compile(rb"^(?:diff --git |--- |\+\+\+ |@@ -)", re.MULTILINE)
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 _BINARY_START = b"GIT binary patch"
 _BINARY_SIZE = re.compile(rb"(literal|delta) (\d{1,15})\n")
-_BINARY_LINES = re.compile(rb"(?:[A-Za-z][0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{5,65}\n)*")
+_BINARY_LINES = re.compile(rb"(?:[A-Za-z][0-9A-Za-z!#$%&+()*;<=>?@^_`{|}~-]{5,65}\n)*")
 _LONGEST_HEADER_LINE = 64 * 1024
 _MOST_ENTRIES = 100_000
 
