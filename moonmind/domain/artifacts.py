@@ -35,16 +35,17 @@ def content_type(artifact_type: str, name: str) -> str:
     return _BY_TYPE.get(artifact_type) or _BY_ENDING.get(PurePosixPath(name).suffix, _OTHER)
 
 
-def is_kept_to_the_byte(artifact_type: str, name: str) -> bool:
+def is_kept_to_the_byte(name: str) -> bool:
     """
     Return whether an artifact is stored without redaction.
 
-    That is so for patches alone: what was checked against the policy, what git applies and what the
-    digest stands for must be the same bytes, and a patch with `[redacted:…]` in it would still apply
-    and put that text into somebody's source. A patch that adds a secret is refused instead, by the
-    same table of secrets. Everything else is for reading, so redaction costs nothing there.
+    That is so for names ending in `.patch` alone: what was checked against the policy, what git applies
+    and what the digest stands for must be the same bytes, and a patch with `[redacted:…]` in it would
+    still apply and put that text into somebody's source. A patch that adds a secret is refused instead,
+    by the same table of secrets, and stored under another name. Everything else is for reading, so
+    redaction costs nothing there.
     """
-    return artifact_type == "codex_patch" or name.endswith(_PATCH_ENDING)
+    return name.endswith(_PATCH_ENDING)
 
 
 def checked_name(name: str) -> str:

@@ -31,6 +31,8 @@ class SubmitOrder:
     marker: str
     notes: str | None
     retry_reason: str | None
+    """Why the attempt before failed, where the agent or its patch was the cause."""
+    policy: PatchPolicy
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class PublishOrder:
     applied: Applied
     pushed: Mapping[str, frozenset[str]]
     """For each branch of the repository the commits on it that are known as ours."""
-    after_closed: bool
-    """True when an operator asked for it again after a person had closed the pull request."""
+    closings_answered: int
+    """How many closings of its pull request an operator answered with a retry since discovery."""
     policy: PatchPolicy
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "PatchSummary",
     "check_changes",
     "check_patch",
+    "hide_secrets",
     "read_patch",
     "tighten",
 ]
@@ -31,6 +32,8 @@ _NO_FILE = frozenset({"", "000000"})
 _FILE_MODES = frozenset({"100644", _EXECUTABLE})
 # Git starts the program that these name; `[attr]` macros hold the same words.
 _ATTRIBUTE = re.compile(rb"(?i)\b(?:filter|diff|merge|working-tree-encoding)=")
+_ADDED = re.compile(rb"^\+[^\n]*", re.MULTILINE)
+_GIT_ATTRIBUTE = "git-attribute"
 _NAMED_VIOLATIONS = 5
 
 
@@ -40,6 +43,7 @@ class _Violation:
     path: str
     line: int | None = None
     note: str = ""
+    is_secret: bool = False
 
     def __str__(self) -> str:
         place = printable(self.path) + (f":{self.line}" if self.line else "")
@@ -62,7 +66,8 @@ def check_patch(patch: bytes, policy: PatchPolicy) -> PatchSummary:
     Read a patch and make sure that nothing in it breaks the policy.
 
     Raises `patch_too_large`, `patch_unreadable`, or `patch_refused` with all violations counted and
-    the first few named by file and rule; a secret's own text is never shown.
+    the first few named by file and rule; a secret's own text is never shown, but the fact `secret`
+    says whether there is one.
     """
     _check_size(len(patch), policy, "is")
     summary = read_patch(patch)
@@ -76,6 +81,25 @@ def check_patch(patch: bytes, policy: PatchPolicy) -> PatchSummary:
         violations += content.violations(entry)
     _refuse(violations)
     return summary
+
+
+def hide_secrets(patch: bytes, policy: PatchPolicy) -> bytes:
+    """
+    Return the patch without the added lines of every file to which it adds a secret.
+
+    All of the file's lines go, since a secret may run over several. Raises `patch_unreadable`.
+    """
+    content = _ContentCheck(policy)
+    pieces: list[bytes] = []
+    at = 0
+    for entry in read_patch(patch).entries:
+        if not content.has_secret(entry):
+            continue
+        for hunk in entry.hunks:
+            lines = patch[hunk.start : hunk.end]
+            pieces += [patch[at : hunk.start], _ADDED.sub(b"+[redacted]", lines)]
+            at = hunk.end
+    return b"".join(pieces) + patch[at:]
 
 
 def check_changes(changes: Sequence[FileChange], policy: PatchPolicy) -> None:
@@ -141,8 +165,12 @@ class _ContentCheck:
         text = _added_text(entry)
         found = set(self._secrets(text))
         if plain_name(entry.path.rpartition("/")[2]) == ".gitattributes":
-            found |= {(match.start(), "git-attribute") for match in _ATTRIBUTE.finditer(text)}
+            found |= {(match.start(), _GIT_ATTRIBUTE) for match in _ATTRIBUTE.finditer(text)}
         yield from _placed(entry, sorted(found))
+
+    def has_secret(self, entry: PatchEntry) -> bool:
+        """Say whether one of the added lines holds a secret."""
+        return next(self._secrets(_added_text(entry)), None) is not None
 
     def _secrets(self, text: bytes) -> Iterator[tuple[int, str]]:
         unescaped = Unescaped(text)
@@ -176,7 +204,7 @@ def _placed(entry: PatchEntry, found: Sequence[tuple[int, str]]) -> Iterator[_Vi
             end += len(line) + 1
         if (number, rule) not in seen:
             seen.add((number, rule))
-            yield _Violation(rule, entry.path, line=number)
+            yield _Violation(rule, entry.path, line=number, is_secret=rule != _GIT_ATTRIBUTE)
 
 
 def _refuse(violations: Sequence[_Violation]) -> None:
@@ -187,4 +215,5 @@ def _refuse(violations: Sequence[_Violation]) -> None:
     more = f"; and {len(violations) - _NAMED_VIOLATIONS:,} more" if len(violations) > _NAMED_VIOLATIONS else ""
     rules = "a rule" if len(violations) == 1 else f"{len(violations):,} rules"
     facts = {"file": printable(first.path), "rule": first.rule, "line": first.line, "violations": len(violations)}
+    facts["secret"] = any(violation.is_secret for violation in violations)
     raise WorkflowError(FailureCode.PATCH_REFUSED, f"The patch breaks {rules}: {named}{more}.", **facts)

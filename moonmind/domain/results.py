@@ -122,6 +122,8 @@ class Applied:
     left_open: tuple[TaskRef, ...]
     unverified: bool
     """True when the agent reported nothing, so that all submitted tasks were ticked on trust."""
+    warnings: tuple[str, ...] = ()
+    """What the repository's policy file asked for in vain."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from moonmind.domain.patch_policy import POLICY_FILE, PatchPolicy, check_changes
 from moonmind.domain.ports import Agent, CleanTree, Forge, NotReady, Remote, RemoteAgent, StageArtifacts, Workspace
 from moonmind.domain.results import Applied, StoredArtifact, TaskRef
 from moonmind.domain.ticking import reported_done, tick
+from moonmind.stages.agent_patch import keep_patch, no_change
+from moonmind.stages.survey import TASKS_LIMIT
 
 _POLICY_LIMIT = 64 * 1024
-TASKS_LIMIT = 64 * 1024 * 1024
+_CONFLICT_NAMES = 50
 
 
 def apply(order: ApplyOrder, *, agent: Agent, forge: Forge, workspace: Workspace, artifacts: StageArtifacts) -> Outcome:
@@ -24,7 +26,7 @@ def apply(order: ApplyOrder, *, agent: Agent, forge: Forge, workspace: Workspace
     Repeating is safe: the tree is fresh each time and nothing leaves this host.
     """
     patch = _patch(order, agent, artifacts)
-    if isinstance(patch, Parked):
+    if not isinstance(patch, tuple):
         return patch
     content, stored = patch
     remote = forge.remote(forge.describe(order.discovered.repository), write=False)
@@ -33,7 +35,9 @@ def apply(order: ApplyOrder, *, agent: Agent, forge: Forge, workspace: Workspace
     check_patch(content, policy)
     base_tasks = _base_tasks(order, workspace, remote)
     with workspace.clean_tree(remote, order.discovered.base_sha) as tree:
-        _apply_or_keep_conflict(tree, content, artifacts)
+        conflict = _apply_or_keep_conflict(tree, content, artifacts)
+        if conflict is not None:
+            return conflict
         ticked, unverified = _tick(order, tree, base_tasks)
         changes = tuple(tree.changes())
         if not changes:
@@ -50,6 +54,7 @@ def apply(order: ApplyOrder, *, agent: Agent, forge: Forge, workspace: Workspace
             ticked=ticked,
             left_open=tuple(task for task in order.discovered.tasks if task not in ticked),
             unverified=unverified,
+            warnings=policy.warnings,
         )
     _store_summary(applied, artifacts)
     return Done(applied)
@@ -61,7 +66,7 @@ def repository_policy(policy: PatchPolicy, workspace: Workspace, remote: Remote,
     return policy if content is None else tighten(policy, content)
 
 
-def _patch(order: ApplyOrder, agent: Agent, artifacts: StageArtifacts) -> tuple[bytes, StoredArtifact] | Parked:
+def _patch(order: ApplyOrder, agent: Agent, artifacts: StageArtifacts) -> tuple[bytes, StoredArtifact] | Parked | Ended:
     if order.stored_patch is not None:
         return artifacts.read(order.stored_patch), order.stored_patch
     if order.submitted.task_id is None or not isinstance(agent, RemoteAgent):
@@ -69,7 +74,9 @@ def _patch(order: ApplyOrder, agent: Agent, artifacts: StageArtifacts) -> tuple[
     collected = agent.collect(order.submitted.task_id)
     if isinstance(collected, NotReady):
         return Parked(max(collected.after, timedelta(seconds=1)), "The agent is still at work.")
-    return collected.patch, artifacts.put("codex_patch", "codex.patch", collected.patch)
+    if not collected.patch.strip():
+        return no_change(collected.report)
+    return collected.patch, keep_patch(collected.patch, order.policy, artifacts)
 
 
 def _base_tasks(order: ApplyOrder, workspace: Workspace, remote: Remote) -> bytes:
@@ -81,27 +88,34 @@ def _base_tasks(order: ApplyOrder, workspace: Workspace, remote: Remote) -> byte
     return content
 
 
-def _apply_or_keep_conflict(tree: CleanTree, patch: bytes, artifacts: StageArtifacts) -> None:
+def _apply_or_keep_conflict(tree: CleanTree, patch: bytes, artifacts: StageArtifacts) -> Ended | None:
     try:
         tree.apply(patch)
     except WorkflowError as error:
         conflict = error.facts.get("conflict")
-        if isinstance(conflict, str):
-            artifacts.put("conflict", "conflict.diff", conflict.encode())
-        raise
+        if error.code is not FailureCode.PATCH_CONFLICT or not isinstance(conflict, str):
+            raise
+        artifacts.put("conflict", "conflict.diff", conflict.encode())
+        files = error.facts.get("files")
+        names = [str(name) for name in files][:_CONFLICT_NAMES] if isinstance(files, list | tuple) else []
+        return Ended.failed(error.code, error.detail, conflicts=names)
+    return None
 
 
 def _tick(order: ApplyOrder, tree: CleanTree, base_tasks: bytes) -> tuple[tuple[TaskRef, ...], bool]:
     """
     Tick in our own hand: the agent's hunks in the task file are its report, and nothing more.
 
-    Without a report all submitted tasks are ticked, and the second value says so.
+    Without a report all submitted tasks are ticked, and the second value says so. Where the agent
+    did nothing beside, there is no work to trust, so nothing is ticked.
     """
     found = order.discovered
     edited = tree.read(found.tasks_path)
     reported = reported_done(base_tasks, edited, found.tasks) if edited is not None else None
-    ticked = tuple(task for task in found.tasks if reported is None or task.line in reported)
     tree.restore(found.tasks_path)
+    if reported is None and not tree.changes():
+        return (), False
+    ticked = tuple(task for task in found.tasks if reported is None or task.line in reported)
     if ticked:
         tree.write(found.tasks_path, tick(base_tasks, [task.line for task in ticked]))
     return ticked, reported is None
@@ -116,5 +130,6 @@ def _store_summary(applied: Applied, artifacts: StageArtifacts) -> None:
         "ticked": [task.id or f"line {task.line}" for task in applied.ticked],
         "leftOpen": [task.id or f"line {task.line}" for task in applied.left_open],
         "unverified": applied.unverified,
+        "warnings": list(applied.warnings),
     }
     artifacts.put("apply_output", "apply_output.json", json.dumps(summary, indent=2).encode())

@@ -1,8 +1,7 @@
 """Land the patch: one deterministic commit, one branch, one pull request, whatever was tried before."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from moonmind.domain.branches import next_branch
 from moonmind.domain.commits import commit_message
@@ -17,7 +16,6 @@ from moonmind.domain.ports import (
     EffectGuard,
     Forge,
     PullRequest,
-    PullRequestDraft,
     PullRequestIntent,
     PullRequestState,
     PushIntent,
@@ -27,12 +25,13 @@ from moonmind.domain.ports import (
     StageArtifacts,
     Workspace,
 )
-from moonmind.domain.pull_requests import RunFacts, find_marker, marker_of, pull_request_body, pull_request_title
 from moonmind.domain.results import Published, TaskRef
 from moonmind.domain.states import RunOutcome
 from moonmind.domain.ticking import ticked_elsewhere
-from moonmind.stages.apply import TASKS_LIMIT, repository_policy
-from moonmind.stages.discover import phase_in_flight
+from moonmind.stages.apply import repository_policy
+from moonmind.stages.pull_request import keep_response, open_or_update
+from moonmind.stages.standing import MOST_BRANCHES, in_flight, own_request
+from moonmind.stages.survey import TASKS_LIMIT
 
 AUTHOR_NAME = "MoonMind"
 AUTHOR_EMAIL = "moonmind@users.noreply.invalid"
@@ -44,8 +43,18 @@ class _Site:
 
     forge: Forge
     workspace: Workspace
+    artifacts: StageArtifacts
     facts: RepositoryFacts
     remote: Remote
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The branch to publish on, and the pull request that the run has there already."""
+
+    branch: str
+    suffix: int
+    own: PullRequest | None
 
 
 def publish(
@@ -66,57 +75,50 @@ def publish(
     """
     credentials.require(forge)
     facts = forge.describe(order.discovered.repository)
-    site = _Site(forge, workspace, facts, forge.remote(facts, write=True))
+    site = _Site(forge, workspace, artifacts, facts, forge.remote(facts, write=True))
     workspace.fetch(site.remote)
-    order = _on_open_branch(order, site)
+    commit = _commit(order, site)
+    place = _find_place(order, site, commit)
+    if isinstance(place, Ended):
+        return place
+    order = replace(order, discovered=replace(order.discovered, branch=place.branch, branch_suffix=place.suffix))
+    if place.branch in {facts.default_branch, order.discovered.base_branch}:
+        raise WorkflowError(FailureCode.BRANCH_PROTECTED, f"{place.branch!r} is a branch that others build on.")
+    if place.own is not None and place.own.state is not PullRequestState.OPEN:
+        return _decided(place.own, order, site)
+    return _land(order, site, guard, own=place.own, commit=commit)
+
+
+def _land(order: PublishOrder, site: _Site, guard: EffectGuard, *, own: PullRequest | None, commit: str) -> Outcome:
     branch = order.discovered.branch
-    if branch in {facts.default_branch, order.discovered.base_branch}:
-        raise WorkflowError(FailureCode.BRANCH_PROTECTED, f"{branch!r} is a branch that others build on.")
-
-    commit = _commit(order, site, artifacts)
-    requests = forge.pull_requests(facts, head=branch)
-    own = _own(requests, order, commit)
-    if own is not None and own.state is not PullRequestState.OPEN:
-        return _decided(own, order, commit)
-    if own is None:
-        overtaken = _overtaken(requests, order, site)
-        if overtaken is not None:
-            return overtaken
-
-    expected = _expected_tip(order, site, commit)
+    tip = site.workspace.remote_tip(site.remote, branch)
+    # With our commit there, only the pull request is missing, and no branch is left without a word.
+    landed = _landed(order, site) if own is None and tip != commit else ()
+    if landed:
+        names = ", ".join(task.id or f"line {task.line}" for task in landed)
+        detail = f"{order.discovered.base_branch} has {names} ticked since this run began."
+        return Ended.failed(FailureCode.PHASE_ALREADY_LANDED, detail)
+    _refuse_moved(order, tip, commit)
     guard.begin(PushIntent(branch, commit))
-    report = _push(site, artifacts, branch=branch, commit=commit, expected=expected)
+    report = _push(order, site, commit=commit, expected=tip)
+    if not isinstance(report, PushReport):
+        return report
     guard.begin(PullRequestIntent(branch))
-    request = _open_or_update(order, site, own, commit)
-    if request.state is not PullRequestState.OPEN:
-        return _decided(request, order, commit)
-    return _published(order, request, report, artifacts, updated=own is not None)
+    landing = open_or_update(
+        order, forge=site.forge, facts=site.facts, own=own, commit=commit, artifacts=site.artifacts
+    )
+    if landing.request.state is not PullRequestState.OPEN:
+        return _decided(landing.request, order, site)
+    outcome = RunOutcome.PULL_REQUEST_UPDATED if landing.updated else RunOutcome.PULL_REQUEST_CREATED
+    return _published(landing.request, order, site, commit, outcome)
 
 
-def _on_open_branch(order: PublishOrder, site: _Site) -> PublishOrder:
-    """
-    Move on to the next branch name when a person closed this run's pull request and an operator wants it again.
-
-    A closed pull request is never reopened, and its branch stays as it is.
-    """
-    if not order.after_closed:
-        return order
-    found = order.discovered
-    while any(
-        request.state is PullRequestState.CLOSED and _run_of(request) == str(order.run_id)
-        for request in site.forge.pull_requests(site.facts, head=found.branch)
-    ):
-        branch = next_branch(found.branch, found.branch_suffix)
-        found = replace(found, branch=branch, branch_suffix=found.branch_suffix + 1)
-    return replace(order, discovered=found)
-
-
-def _commit(order: PublishOrder, site: _Site, artifacts: StageArtifacts) -> str:
+def _commit(order: PublishOrder, site: _Site) -> str:
     """Make the commit again from the stored patch: the same run and patch give the same id."""
     found = order.discovered
     policy = repository_policy(order.policy, site.workspace, site.remote, found.base_sha)
     with site.workspace.clean_tree(site.remote, found.base_sha) as tree:
-        tree.apply(artifacts.read(order.applied.final_patch))
+        tree.apply(site.artifacts.read(order.applied.final_patch))
         check_changes(tuple(tree.changes()), policy)
         if tree.tree_id() != order.applied.tree_id:
             detail = "The stored patch no longer gives the tree that was checked."
@@ -125,50 +127,33 @@ def _commit(order: PublishOrder, site: _Site, artifacts: StageArtifacts) -> str:
         return tree.commit(CommitOrder(message, AUTHOR_NAME, AUTHOR_EMAIL, order.created_at))
 
 
-def _own(requests: Sequence[PullRequest], order: PublishOrder, commit: str) -> PullRequest | None:
-    """Return this run's pull request: by the run in its marker, or by our commit as its head."""
-    by_marker = [request for request in requests if _run_of(request) == str(order.run_id)]
-    by_commit = [request for request in requests if request.head_sha == commit]
-    return next(iter(by_marker + by_commit), None)
+def _find_place(order: PublishOrder, site: _Site, commit: str) -> _Place | Ended:
+    """
+    Return the branch that discover chose, or the next one whose name nobody used up meanwhile.
 
-
-def _run_of(request: PullRequest) -> str | None:
-    marker = find_marker(request.body)
-    return marker.run if marker else None
-
-
-def _decided(request: PullRequest, order: PublishOrder, commit: str) -> Outcome:
-    if request.state is PullRequestState.MERGED:
-        return Done(
-            Published(
-                branch=order.discovered.branch,
-                commit_sha=commit,
-                pull_request_number=request.number,
-                pull_request_url=request.url,
-                outcome=RunOutcome.PULL_REQUEST_MERGED,
-            )
-        )
-    return Ended.failed(
-        FailureCode.PULL_REQUEST_CLOSED, f"Pull request #{request.number} of this run was closed: {request.url}"
-    )
-
-
-def _overtaken(requests: Sequence[PullRequest], order: PublishOrder, site: _Site) -> Ended | None:
-    """Say whether somebody else has the phase: a run with an open pull request, or the base branch itself."""
-    ours = marker_of(order.discovered, order.run_id)
-    for request in requests:
-        marker = find_marker(request.body)
-        if request.state is PullRequestState.OPEN and marker is not None and marker.is_same_work(ours):
-            return phase_in_flight(request)
-    landed = _landed(order, site)
-    if landed:
-        names = ", ".join(task.id or f"line {task.line}" for task in landed)
-        detail = f"{order.discovered.base_branch} has {names} ticked since this run began."
-        return Ended.failed(FailureCode.PHASE_ALREADY_LANDED, detail)
-    return None
+    The run's own pull request is looked for first, in all states. One that a person closed
+    stays closed: each answer of an operator to that, a retry, moves on by one name.
+    """
+    branch, suffix = order.discovered.branch, order.discovered.branch_suffix
+    answers = order.closings_answered
+    for _ in range(MOST_BRANCHES):
+        requests = site.forge.pull_requests(site.facts, head=branch)
+        own = own_request(requests, order.run_id, commit=commit)
+        if own is not None and (own.state is not PullRequestState.CLOSED or answers == 0):
+            return _Place(branch, suffix, own)
+        flying = in_flight(requests) if own is None else None
+        if flying is not None:
+            return flying
+        if not requests:
+            return _Place(branch, suffix, None)
+        answers -= own is not None
+        branch, suffix = next_branch(branch, suffix), suffix + 1
+    detail = f"{MOST_BRANCHES} branches of {order.discovered.phase.title!r} have pull requests already."
+    raise WorkflowError(FailureCode.PULL_REQUEST_REFUSED, detail)
 
 
 def _landed(order: PublishOrder, site: _Site) -> Sequence[TaskRef]:
+    """Return the submitted tasks that somebody else ticked on the base branch."""
     found = order.discovered
     tip = site.workspace.branch_tip(site.remote, found.base_branch)
     if tip is None:
@@ -184,68 +169,53 @@ def _landed(order: PublishOrder, site: _Site) -> Sequence[TaskRef]:
     return tuple(task for task in found.tasks if task.line in lines)
 
 
-def _expected_tip(order: PublishOrder, site: _Site, commit: str) -> str | None:
-    """Return what the branch must still be when we push; raises `branch_moved` for commits of others."""
-    tip = site.workspace.remote_tip(site.remote, order.discovered.branch)
-    if tip is None or tip == commit or tip in order.pushed.get(order.discovered.branch, frozenset()):
-        return tip
-    detail = f"{order.discovered.branch} is at {tip[:12]} on the forge, which this service did not push."
+def _refuse_moved(order: PublishOrder, tip: str | None, commit: str) -> None:
+    branch = order.discovered.branch
+    if tip is None or tip == commit or tip in order.pushed.get(branch, frozenset()):
+        return
+    detail = f"{branch} is at {tip[:12]} on the forge, which this service did not push."
     raise WorkflowError(FailureCode.BRANCH_MOVED, detail)
 
 
-def _push(site: _Site, artifacts: StageArtifacts, *, branch: str, commit: str, expected: str | None) -> PushReport:
+def _push(order: PublishOrder, site: _Site, *, commit: str, expected: str | None) -> PushReport | Outcome:
+    """Push; where the branch moved at the last moment, say what moved it if a pull request tells."""
+    branch = order.discovered.branch
     try:
         report = site.workspace.push(site.remote, branch=branch, commit=commit, expected=expected)
     except WorkflowError as error:
-        artifacts.put("gh_push_log", "push.log", str(error.facts.get("log", error.detail)).encode())
-        raise
-    artifacts.put("gh_push_log", "push.log", report.log.encode())
+        site.artifacts.put("gh_push_log", "push.log", str(error.facts.get("log", error.detail)).encode())
+        if error.code is not FailureCode.BRANCH_MOVED:
+            raise
+        requests = site.forge.pull_requests(site.facts, head=branch)
+        own = own_request(requests, order.run_id, commit=commit)
+        if own is not None and own.state is not PullRequestState.OPEN:
+            return _decided(own, order, site)
+        flying = in_flight(requests) if own is None else None
+        if flying is None:
+            raise
+        return flying
+    site.artifacts.put("gh_push_log", "push.log", report.log.encode())
     return report
 
 
-def _open_or_update(order: PublishOrder, site: _Site, own: PullRequest | None, commit: str) -> PullRequest:
-    draft = PullRequestDraft(
-        head=order.discovered.branch,
-        base=order.discovered.base_branch,
-        title=pull_request_title(order.discovered),
-        body=pull_request_body(
-            order.discovered,
-            order.submitted,
-            order.applied,
-            facts=RunFacts(order.run_id, order.run_url, order.requested_by, order.notes, site.facts.web_url),
-        ),
+def _decided(request: PullRequest, order: PublishOrder, site: _Site) -> Outcome:
+    """Accept what a person decided about the run's pull request."""
+    if request.state is PullRequestState.MERGED:
+        return _published(request, order, site, request.head_sha, RunOutcome.PULL_REQUEST_MERGED)
+    keep_response(site.artifacts, request)
+    return Ended.failed(
+        FailureCode.PULL_REQUEST_CLOSED, f"Pull request #{request.number} of this run was closed: {request.url}"
     )
-    if own is not None:
-        return _updated(site, own, draft)
-    try:
-        return site.forge.open_pull_request(site.facts, draft)
-    except WorkflowError as error:
-        if error.code is not FailureCode.PULL_REQUEST_REFUSED:
-            raise
-        # Another delivery may have opened it after we looked; only a second look can tell.
-        found = _own(site.forge.pull_requests(site.facts, head=draft.head), order, commit)
-        if found is None:
-            raise
-        return _updated(site, found, draft)
 
 
-def _updated(site: _Site, request: PullRequest, draft: PullRequestDraft) -> PullRequest:
-    if request.state is not PullRequestState.OPEN or (request.title, request.body) == (draft.title, draft.body):
-        return request
-    return site.forge.update_pull_request(site.facts, request.number, draft)
-
-
-def _published(
-    order: PublishOrder, request: PullRequest, report: PushReport, artifacts: StageArtifacts, *, updated: bool
-) -> Done:
-    response = json.dumps(asdict(request), indent=2, ensure_ascii=False)
-    artifacts.put("gh_pr_response", "pull_request.json", response.encode())
+def _published(request: PullRequest, order: PublishOrder, site: _Site, commit: str, outcome: RunOutcome) -> Done:
+    keep_response(site.artifacts, request)
     return Done(
         Published(
             branch=order.discovered.branch,
-            commit_sha=report.commit_sha,
+            commit_sha=commit,
             pull_request_number=request.number,
             pull_request_url=request.url,
-            outcome=RunOutcome.PULL_REQUEST_UPDATED if updated else RunOutcome.PULL_REQUEST_CREATED,
+            outcome=outcome,
         )
     )

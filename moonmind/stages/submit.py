@@ -3,9 +3,9 @@
 from functools import partial
 
 from moonmind.domain.errors import WorkflowError
-from moonmind.domain.failures import FailureCode
 from moonmind.domain.orders import SubmitOrder
-from moonmind.domain.outcomes import Done, Ended, Outcome
+from moonmind.domain.outcomes import Done, Outcome
+from moonmind.domain.patch_policy import PatchPolicy
 from moonmind.domain.ports import (
     Agent,
     AgentOrder,
@@ -21,6 +21,7 @@ from moonmind.domain.ports import (
 )
 from moonmind.domain.prompts import render_prompt
 from moonmind.domain.results import StoredArtifact, Submitted
+from moonmind.stages.agent_patch import keep_patch, no_change
 
 LOG_NAME = "codex_logs.jsonl"
 
@@ -59,12 +60,12 @@ def submit(
             tree=tree,
         )
         report, logs = _run(agent, agent_order, artifacts, guard, lease)
-        patch = _store_patch(tree, artifacts)
+        patch = _store_patch(tree, order.policy, artifacts)
     finally:
         if tree is not None:
             workspace.drop_agent_tree(order.marker)
     if tree is not None and patch is None:
-        return _no_change(report)
+        return no_change(report)
     return Done(_submitted(agent, order.marker, report, prompt=stored_prompt, logs=logs, patch=patch))
 
 
@@ -92,9 +93,9 @@ def _seal(order: AgentOrder, artifacts: StageArtifacts) -> StoredArtifact | None
     return artifacts.seal("codex_logs", LOG_NAME) if order.log_path.exists() else None
 
 
-def _store_patch(tree: AgentTree | None, artifacts: StageArtifacts) -> StoredArtifact | None:
+def _store_patch(tree: AgentTree | None, policy: PatchPolicy, artifacts: StageArtifacts) -> StoredArtifact | None:
     patch = tree.diff() if tree is not None else b""
-    return artifacts.put("codex_patch", "codex.patch", patch) if patch else None
+    return keep_patch(patch, policy, artifacts) if patch else None
 
 
 def _submitted(
@@ -120,10 +121,3 @@ def _submitted(
         logs=logs,
         patch=patch,
     )
-
-
-def _no_change(report: AgentReport) -> Ended:
-    words = f" Its last words: {report.last_message}" if report.last_message else ""
-    if report.last_message.rstrip().endswith("?"):
-        return Ended.failed(FailureCode.AGENT_NEEDS_INPUT, f"The agent changed nothing and asks:{words}")
-    return Ended.failed(FailureCode.AGENT_NO_CHANGE, f"The agent ended without a change.{words}")

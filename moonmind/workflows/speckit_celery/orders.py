@@ -16,6 +16,21 @@ from moonmind.workflows.speckit_celery.recording import decode_result
 from moonmind.workflows.speckit_celery.repositories import Repositories, Stages
 from moonmind.workflows.speckit_celery.services import Services
 
+_CAUSED_BY_AGENT = frozenset(
+    code.value
+    for code in (
+        FailureCode.AGENT_FAILED,
+        FailureCode.AGENT_TIMED_OUT,
+        FailureCode.AGENT_WENT_SILENT,
+        FailureCode.AGENT_NO_CHANGE,
+        FailureCode.AGENT_NEEDS_INPUT,
+        FailureCode.PATCH_CONFLICT,
+        FailureCode.PATCH_REFUSED,
+        FailureCode.PATCH_TOO_LARGE,
+        FailureCode.PATCH_UNREADABLE,
+    )
+)
+
 Result = TypeVar("Result", bound=StageResult)
 
 
@@ -47,12 +62,14 @@ class OrderReader:
         """Return what to hand to the agent; the marker is of this claim alone."""
         with self._services.database.reading() as session:
             run, stages = self._read(session, claimed.run_id)
+            rows = Repositories(session, self._services.database.clock).stages.all([run.id])
             return SubmitOrder(
                 run_id=run.id,
                 discovered=_result(stages, Stage.DISCOVER, Discovered),
                 marker=f"mm-run-{run.id}-{claimed.attempt}-{claimed.token}",
                 notes=run.notes,
-                retry_reason=run.failure_message,
+                retry_reason=_retry_reason(rows, claimed.attempt),
+                policy=self._services.policy,
             )
 
     def apply(self, claimed: ClaimedStage) -> ApplyOrder:
@@ -73,7 +90,7 @@ class OrderReader:
         with self._services.database.reading() as session:
             run, stages = self._read(session, claimed.run_id)
             discovered = _result(stages, Stage.DISCOVER, Discovered)
-            stages_before = Repositories(session, self._services.database.clock).stages.all([run.id])
+            rows = Repositories(session, self._services.database.clock).stages.all([run.id])
             pushed = Repositories(session, self._services.database.clock).pushed_refs
             return PublishOrder(
                 run_id=run.id,
@@ -85,7 +102,7 @@ class OrderReader:
                 submitted=_result(stages, Stage.SUBMIT, Submitted),
                 applied=_result(stages, Stage.APPLY, Applied),
                 pushed=pushed.by_branch(run.repository),
-                after_closed=_was_closed(stages_before),
+                closings_answered=_closings(rows, since=stages[Stage.DISCOVER].attempt),
                 policy=self._services.policy,
             )
 
@@ -110,8 +127,15 @@ class OrderReader:
         return repositories.runs.get(run_id), repositories.stages.latest(run_id)
 
 
-def _was_closed(rows: Sequence[SpecWorkflowTaskState]) -> bool:
-    return any(row.code == FailureCode.PULL_REQUEST_CLOSED.value for row in rows)
+def _retry_reason(rows: Sequence[SpecWorkflowTaskState], attempt: int) -> str | None:
+    """Return what was wrong with the agent's work in the attempt before; other failures are none of its business."""
+    wrong = [row for row in rows if row.attempt == attempt - 1 and row.code in _CAUSED_BY_AGENT]
+    return f"{wrong[-1].code}: {wrong[-1].message}" if wrong else None
+
+
+def _closings(rows: Sequence[SpecWorkflowTaskState], *, since: int) -> int:
+    """Count how often a person closed the pull request and a retry followed; discovery passes over older ones."""
+    return sum(row.code == FailureCode.PULL_REQUEST_CLOSED.value and row.attempt >= since for row in rows)
 
 
 def _result(stages: Stages, stage: Stage, kind: type[Result]) -> Result:

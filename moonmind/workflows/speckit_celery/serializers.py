@@ -1,7 +1,7 @@
 """Turn rows into the JSON of the API."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from pydantic.alias_generators import to_camel
 
@@ -11,8 +11,8 @@ from api_service.db.models import (
     WorkflowArtifact,
     WorkflowCredentialAudit,
 )
-from moonmind.domain.results import Applied, Discovered, Finalized, Published, Submitted, TaskRef
-from moonmind.domain.states import Stage
+from moonmind.domain.results import Applied, Discovered, Finalized, Published, StageResult, Submitted, TaskRef
+from moonmind.domain.states import Stage, StageStatus
 from moonmind.schemas.workflow_models import (
     ArtifactRead,
     CredentialAuditRead,
@@ -42,23 +42,22 @@ def run_read(
         **plain,
         selected_phase=_phase(run),
         failure=_failure(run, public_url),
-        tasks=[task_read(row) for row in stages] if include_tasks else [],
+        tasks=[task_read(row, artifacts) for row in stages] if include_tasks else [],
         task_summary=_summary(stages),
         artifacts=[artifact_read(row) for row in artifacts],
         credential_audit=[CredentialAuditRead.model_validate(row) for row in audits],
     )
 
 
-def task_read(row: SpecWorkflowTaskState) -> TaskRead:
-    """Return one attempt at a stage with its payload as operators read it."""
-    stage = Stage(row.task_name)
-    result = decode_result(stage, row.result) if row.result is not None else None
+def task_read(row: SpecWorkflowTaskState, artifacts: Sequence[WorkflowArtifact] = ()) -> TaskRead:
+    """Return one attempt at a stage with its payload as operators read it; `artifacts` are the run's."""
+    result = _result(row)
     return TaskRead(
         id=row.id,
         task_name=row.task_name,
         status=row.status,
         attempt=row.attempt,
-        payload=_payload(row, result),
+        payload=_payload(row, result, artifacts),
         message=row.message,
         artifact_paths=sorted({stored.path for stored in artifacts_of(result)}),
         retry_count=max(row.attempt - 1, 0) + row.crashes,
@@ -114,7 +113,15 @@ def _summary(stages: Sequence[SpecWorkflowTaskState]) -> list[TaskSummary]:
     return [TaskSummary(task_name=row.task_name, status=row.status, attempt=row.attempt) for row in rows]
 
 
-def _payload(row: SpecWorkflowTaskState, result: object) -> dict[str, Any]:
+def _result(row: SpecWorkflowTaskState) -> StageResult | None:
+    if row.result is None or row.status != StageStatus.SUCCEEDED.value:
+        return None
+    return decode_result(Stage(row.task_name), row.result)
+
+
+def _payload(
+    row: SpecWorkflowTaskState, result: StageResult | None, artifacts: Sequence[WorkflowArtifact]
+) -> dict[str, Any]:
     common: dict[str, Any] = {
         "result": row.status,
         "code": row.code,
@@ -123,10 +130,12 @@ def _payload(row: SpecWorkflowTaskState, result: object) -> dict[str, Any]:
         "durationMs": row.duration_ms,
         "crashes": row.crashes,
     }
-    return {name: value for name, value in common.items() if value is not None} | _details(result)
+    # A stage that failed has facts in the place of a result.
+    found = (row.result or {}) if result is None else _details(result, artifacts)
+    return {name: value for name, value in common.items() if value is not None} | found
 
 
-def _details(result: object) -> dict[str, Any]:
+def _details(result: StageResult, artifacts: Sequence[WorkflowArtifact]) -> dict[str, Any]:
     match result:
         case Discovered():
             return {
@@ -144,7 +153,7 @@ def _details(result: object) -> dict[str, Any]:
             }
         case Applied():
             return {
-                **_fields(result, "insertions", "deletions", "unverified"),
+                **_fields(result, "insertions", "deletions", "unverified", "warnings"),
                 "files": [_camel({k: v for k, v in vars(change).items() if v != ""}) for change in result.files],
                 "ticked": _names(result.ticked),
                 "leftOpen": _names(result.left_open),
@@ -157,9 +166,11 @@ def _details(result: object) -> dict[str, Any]:
                 "prUrl": result.pull_request_url,
             }
         case Finalized():
-            return {"outcome": result.outcome.value}
+            # A finished run has artifacts; without any they were not asked for.
+            ids = [str(artifact.id) for artifact in artifacts]
+            return {"outcome": result.outcome.value} | ({"artifactIds": ids} if ids else {})
         case _:
-            return {}
+            assert_never(result)
 
 
 def _fields(result: object, *names: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class FileArtifactStore:
 
     def put(self, folder: ArtifactFolder, artifact_type: str, name: str, content: bytes) -> StoredArtifact:
         """Write, sync and rename one file; see the class about repeating."""
-        if self._scrub is not None and not is_kept_to_the_byte(artifact_type, name):
+        if self._scrub is not None and not is_kept_to_the_byte(name):
             content = self._scrub.data(content)
         store_id = self.store_id
         with self._folder(folder) as at:
@@ -130,7 +130,7 @@ class FileArtifactStore:
         """
         store_id = self.store_id
         live = checked_name(name) + _LIVE_ENDING
-        copy = self._copy(artifact_type, name)
+        copy = self._copy(name)
         with self._folder(folder) as at:
             if not exists(at, name):
                 with self._open(at, live, live) as source:
@@ -214,8 +214,8 @@ class FileArtifactStore:
         where = f" It was written to store {store_id}, and this is {here}." if store_id and store_id != here else ""
         return WorkflowError(FailureCode.ARTIFACT_MISSING, f"{path} is not in the artifact store.{where}")
 
-    def _copy(self, artifact_type: str, name: str) -> Callable[[BinaryIO, BinaryIO], None]:
-        if self._scrub is None or is_kept_to_the_byte(artifact_type, name):
+    def _copy(self, name: str) -> Callable[[BinaryIO, BinaryIO], None]:
+        if self._scrub is None or is_kept_to_the_byte(name):
             return shutil.copyfileobj
         return self._scrub.file
 
