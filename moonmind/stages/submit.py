@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from moonmind.domain.errors import WorkflowError
 from moonmind.domain.orders import SubmitOrder
 from moonmind.domain.outcomes import Done, Outcome
 from moonmind.domain.patch_policy import PatchPolicy
@@ -83,10 +82,10 @@ def _run(
 ) -> tuple[AgentReport, StoredArtifact | None]:
     try:
         report = agent.submit(order, lease=lease, started=partial(guard.started, order.marker))
-    except WorkflowError:
-        _seal(order, artifacts)
-        raise
-    return report, _seal(order, artifacts)
+    finally:
+        # Whatever ended it, a person will want to read what it said.
+        logs = _seal(order, artifacts)
+    return report, logs
 
 
 def _seal(order: AgentOrder, artifacts: StageArtifacts) -> StoredArtifact | None:

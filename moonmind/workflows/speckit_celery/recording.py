@@ -1,12 +1,13 @@
 """Turn stage results into JSON and back, and into the run's own columns."""
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, assert_never, cast
 
 from pydantic import TypeAdapter
 
 from api_service.db.models import SpecWorkflowRun
+from moonmind.domain.outcomes import Done, Ended, Outcome, Parked
 from moonmind.domain.results import (
     Applied,
     Discovered,
@@ -35,6 +36,24 @@ def encode_result(stage: Stage, result: StageResult) -> dict[str, Any]:
 def decode_result(stage: Stage, payload: Mapping[str, Any]) -> StageResult:
     """Return the result that `encode_result` was given; fields of newer versions are ignored."""
     return cast("StageResult", _ADAPTERS[stage].validate_python(payload))
+
+
+def without_secrets(outcome: Outcome, redact: Callable[[str], str]) -> Outcome:
+    """
+    Return an outcome whose free words are redacted: an agent's last ones, and those of any failure.
+
+    They go from here into rows, replies, events and the pull request. What stages read from the
+    repository is left as it is, since it stands there for everybody.
+    """
+    match outcome:
+        case Done(Submitted() as submitted):
+            return Done(replace(submitted, last_message=redact(submitted.last_message)))
+        case Ended():
+            return replace(outcome, message=redact(outcome.message))
+        case Parked():
+            return replace(outcome, reason=redact(outcome.reason))
+        case _:
+            return outcome
 
 
 def artifacts_of(result: object) -> tuple[StoredArtifact, ...]:

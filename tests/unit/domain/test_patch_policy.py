@@ -17,6 +17,7 @@ from moonmind.domain.patch_policy import (
     PatchSummary,
     check_changes,
     check_patch,
+    hide_secrets,
     tighten,
 )
 from moonmind.domain.path_rules import ProtectedPaths, name_fault
@@ -254,6 +255,20 @@ class TestSecrets:
         assert "src/a.py:2 (github-token)" in error.detail
         assert (error.facts["file"], error.facts["line"]) == ("src/a.py", 2)
         assert TOKEN[4:] not in f"{error} {error.facts}"
+
+    def test_a_find_is_told_apart_from_other_breaches(self) -> None:
+        secret = refusal(lambda: check_patch(adding("a.py", TOKEN), PatchPolicy()))
+        other = refusal(lambda: check_patch(adding(".gitattributes", "*.py filter=evil"), PatchPolicy()))
+        assert (secret.facts["secret"], other.facts["secret"]) == (True, False)
+
+    def test_hiding_takes_the_added_lines_of_its_file_and_nothing_else(self) -> None:
+        patch = adding("a.py", "x = 1", f"token = '{TOKEN}'") + adding("b.py", "y = 2")
+        hidden = hide_secrets(patch, PatchPolicy())
+        assert TOKEN.encode() not in hidden
+        assert hidden.count(b"+[redacted]\n") == 2
+        assert hidden.startswith(patch[: patch.index(b"+x = 1")])
+        assert hidden.endswith(adding("b.py", "y = 2"))
+        assert hide_secrets(adding("b.py", "y = 2"), PatchPolicy()) == adding("b.py", "y = 2")
 
     def test_a_secret_that_goes_is_welcome(self) -> None:
         patch = b"diff --git a/x b/x\nindex 0..1 100644\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-%b\n+os.environ['T']\n"

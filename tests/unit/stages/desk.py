@@ -84,9 +84,9 @@ class Desk:
     agent: Agent = field(default_factory=lambda: ScriptedAgent(greet))
     policy: PatchPolicy = field(default_factory=PatchPolicy)
     pushed: dict[str, frozenset[str]] = field(default_factory=dict)
+    forge: InMemoryForge = field(default_factory=InMemoryForge)
 
     def __post_init__(self) -> None:
-        self.forge = InMemoryForge()
         self.workspace = InMemoryWorkspace(self.folder / "trees", on_push=self.forge.push)
         self.store = InMemoryArtifactStore(self.folder / "live")
         self.guard = InMemoryGuard()

@@ -276,3 +276,7 @@ class TestRedaction:
         """A patch with `[redacted:…]` in it would still apply, and put that text into the source."""
         content = f"+token = '{TOKEN}'\n".encode()
         assert store.read(store.put(FOLDER, artifact_type, name, content)) == content
+
+    def test_the_copy_of_a_refused_patch_is_not(self, store: FileArtifactStore) -> None:
+        stored = store.put(FOLDER, "codex_patch", "codex.patch.redacted", f"+token = '{TOKEN}'\n".encode())
+        assert store.read(stored) == b"+token = '[redacted:github-token]'\n"
