@@ -87,6 +87,12 @@ def _demo() -> click.Command:
     return demo
 
 
+def _prove() -> click.Command:
+    from moonmind.cli.prove import prove
+
+    return prove
+
+
 def _up() -> click.Command:
     from moonmind.cli.up import up
 
@@ -128,6 +134,7 @@ VERBS = {
     "tasks": Verb(_FILES, "Show what is read from a tasks.md.", _tasks),
     "forge": Verb(_FILES, "Look after the repositories and pull requests of the local forge.", _forge),
     "demo": Verb(_SERVICE, "See a whole run on a sample repository.", _demo),
+    "prove": Verb(_SERVICE, "Break a stack on purpose and count what that cost.", _prove),
     "up": Verb(_SERVICE, "Start everything in one process.", _up),
     "api": Verb(_SERVICE, "Start the HTTP API.", _api),
     "worker": Verb(_SERVICE, "Start a worker.", _worker),

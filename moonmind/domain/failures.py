@@ -36,6 +36,7 @@ class FailureCode(StrEnum):
     DATA_FOLDER_IN_USE = "data_folder_in_use"
     SERVER_UNREACHABLE = "server_unreachable"
     DEMO_NOT_POSSIBLE = "demo_not_possible"
+    PROOF_NOT_POSSIBLE = "proof_not_possible"
     UNEXPECTED_ERROR = "unexpected_error"
     # discover
     REPOSITORY_NOT_FOUND = "repository_not_found"
@@ -260,6 +261,12 @@ CATALOGUE: Mapping[FailureCode, Failure] = {
         "The demonstration cannot run here",
         "Its service did not start, or a program that it needs is missing.",
         "Mend what the message names, then start it again; `rm -r` its folder makes it begin anew.",
+    ),
+    FailureCode.PROOF_NOT_POSSIBLE: Failure(
+        _UNAVAILABLE,
+        "The proof cannot run here",
+        "The stack that it breaks did not start, or a program that it needs is missing.",
+        "Install what the message names, or prove another stack: `moonmind prove --stack embedded` needs nothing more.",
     ),
     FailureCode.UNEXPECTED_ERROR: Failure(
         FailureKind.BUG,
