@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,19 +61,25 @@ def kill_while_running(service: Service, stage: str) -> int | None:
     pytest.fail(f"{stage} was never seen running: {service.log[-3000:]}")
 
 
+def kill_one_of_many(service: Service, stage: str, agent: str) -> tuple[Path, dict[str, Any]]:
+    """Order runs, one after the other, until one is hit in the stage; return its repository and the run."""
+    for number in range(20):
+        name = f"octo/habits-{number}"
+        bare = service.add_repository(name, habit_files(agent))
+        run = service.order(repository=name)
+        token = kill_while_running(service, stage)
+        if token is not None:
+            assert token == 1
+            return bare, run
+    pytest.fail(f"{stage} was over each time before the kill came")
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_kill_in_the_middle_of_a_stage_loses_nothing_and_doubles_nothing(service: Service, stage: str) -> None:
     # Long enough to be hit in the middle, and it leaves a child that ignores polite signals.
     agent = f"(trap '' TERM HUP; sleep 30) & sleep 0.3\n{WRITER}"
     service.start()
-    token = None
-    attempts = iter(range(20))
-    while token is None:
-        name = f"octo/habits-{next(attempts)}"
-        bare = service.add_repository(name, habit_files(agent))
-        run = service.order(repository=name)
-        token = kill_while_running(service, stage)
-    assert token == 1
+    bare, run = kill_one_of_many(service, stage, agent)
 
     service.start()
     ended = service.wait(run["id"])
