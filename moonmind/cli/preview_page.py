@@ -38,6 +38,8 @@ class PreviewView:
     """Subject, status and words of each check."""
     pull_request_url: str
     warnings: tuple[str, ...]
+    message: str
+    """Why there is nothing to do; empty when there is."""
 
     @property
     def has_work(self) -> bool:
@@ -60,6 +62,7 @@ def preview_view(document: Document) -> PreviewView:
         credentials=tuple(map(_verdict, verdicts)),
         pull_request_url=text(mapping(document.get("pullRequest")).get("url")),
         warnings=tuple(filter(None, map(text, sequence(document.get("warnings"))))),
+        message=text(document.get("message")),
     )
 
 
@@ -100,6 +103,7 @@ def _command(order: Mapping[str, object]) -> str:
 
 def _facts(view: PreviewView) -> Iterator[tuple[str, str | Text]]:
     yield "status", view.status
+    yield "why", view.message
     yield "feature", view.feature
     yield "base", view.base
     yield "branch", view.branch

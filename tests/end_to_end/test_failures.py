@@ -9,6 +9,7 @@ from tests.end_to_end.conftest import Service
 from tests.repositories import TASKS, git, habit_files
 
 FEATURE = "specs/001-habits/tasks.md"
+SECRET = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
 
 
 def assert_failed(run: dict[str, Any], code: str, stage: str) -> None:
@@ -46,6 +47,19 @@ def test_a_patch_that_breaks_a_rule_is_refused_and_kept(shared: Service) -> None
     assert_failed(run, "patch_refused", "apply")
     assert ".github/workflows/ci.yml" in run["failure"]["message"]
     assert "codex_patch" in {artifact["artifactType"] for artifact in run["artifacts"]}
+
+
+def test_a_patch_with_a_secret_ends_the_run_and_the_secret_is_stored_nowhere(shared: Service) -> None:
+    script = f"cat >/dev/null; printf 'token = ghp_%s\\n' {SECRET} >settings.py"
+    shared.add_repository("octo/secret", habit_files(script))
+    run = shared.run(repository="octo/secret")
+    assert_failed(run, "patch_refused", "submit")
+    assert "settings.py" in run["failure"]["message"]
+    assert [a["name"] for a in run["artifacts"] if a["artifactType"] == "codex_patch"] == ["codex.patch.redacted"]
+    stored = [path for path in (shared.data / "artifacts").rglob("*") if path.is_file()]
+    texts = [str(run), shared.log, *(path.read_text(errors="replace") for path in stored)]
+    assert len(texts) > 4
+    assert [text for text in texts if f"ghp_{SECRET}" in text] == []
 
 
 @pytest.mark.parametrize(

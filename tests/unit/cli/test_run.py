@@ -127,8 +127,10 @@ class TestDryRun:
         assert json.loads(moon("run", "acme/site", "--dry-run", "--json").stdout) == _PREVIEW
 
     def test_nothing_to_do_has_its_own_exit_code(self, moon: Command, api: InMemoryApi) -> None:
-        api.preview = {"status": "no_work"}
-        assert moon("run", "acme/site", "--dry-run").exit_code == Exit.NO_WORK
+        api.preview = {"status": "held", "outcome": "held", "message": "Two tasks are held."}
+        result = moon("run", "acme/site", "--dry-run")
+        assert result.exit_code == Exit.NO_WORK
+        assert "Two tasks are held." in result.stdout
 
     def test_a_phase_in_flight_names_its_pull_request(self, moon: Command, api: InMemoryApi) -> None:
         api.preview = {**_PREVIEW, "pullRequest": {"number": 7, "url": "https://forge.test/7"}}

@@ -133,6 +133,11 @@ class TestPolicy:
         ready = desk.ready_to_apply()
         assert refused(lambda: desk.apply(*ready)) is FailureCode.PATCH_REFUSED
 
+    def test_of_the_repository_bounds_the_patch_itself(self, desk: Desk) -> None:
+        desk.plan(more={POLICY_FILE: b"[patch]\nmax_bytes = 100\n"})
+        ready = desk.ready_to_apply()
+        assert refused(lambda: desk.apply(*ready)) is FailureCode.PATCH_TOO_LARGE
+
     def test_of_the_repository_gives_nothing_and_its_wish_is_reported(self, desk: Desk) -> None:
         desk.plan(more={POLICY_FILE: b"[patch]\nmax_files = 999999\n"})
         result = result_of(desk.apply(*desk.ready_to_apply()), Applied)

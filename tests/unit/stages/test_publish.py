@@ -268,6 +268,18 @@ class TestRace:
         assert (result.outcome, result.pull_request_number) == (RunOutcome.PULL_REQUEST_UPDATED, request.number)
         assert request.body != body
 
+    def test_one_that_was_even_merged_meanwhile_keeps_its_words(self, planned: Desk) -> None:
+        order = planned.ready_to_publish()
+        body = render_marker(marker_of(order.discovered, order.run_id))
+
+        def open_and_merge() -> None:
+            opening(planned, body)()
+            planned.forge.merge(REPOSITORY, 1)
+
+        planned.guard.after(PullRequestIntent, open_and_merge)
+        result = result_of(planned.publish(order), Published)
+        assert (result.outcome, planned.forge.opened[0].body) == (RunOutcome.PULL_REQUEST_MERGED, body)
+
     def test_a_branch_that_another_run_took_at_the_last_moment_is_in_flight(self, planned: Desk) -> None:
         order = planned.ready_to_publish()
         planned.guard.after(PushIntent, planned.request)
