@@ -38,6 +38,7 @@ def outcome_document(outcome: Outcome) -> Mapping[str, object]:
         "agentsStartedAgain": _started_again(outcome),
         "ordersRepeated": outcome.repeated_orders,
         "recoverySeconds": {"p50": percentile(outcome.recoveries, 50), "p99": percentile(outcome.recoveries, 99)},
+        "slowest": [{"kind": fault.kind.name, "seconds": fault.recovery} for fault in outcome.slowest],
         "endedByThemselves": {name: list(statuses) for name, statuses in outcome.ended_by_themselves.items()},
         "shortfalls": list(outcome.shortfalls),
         "missed": list(outcome.missed),
@@ -67,6 +68,7 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "agents started again", str(_started_again(outcome))
     yield "orders repeated", str(outcome.repeated_orders)
     yield "recovery p50 / p99", " / ".join(_seconds(percentile(outcome.recoveries, percent)) for percent in (50, 99))
+    yield "slowest", ", ".join(f"{fault.kind.name} {_seconds(fault.recovery)}" for fault in outcome.slowest)
     yield "took", f"{outcome.seconds:.0f} s"
     yield "result", "holds" if outcome.holds else "does not hold"
 

@@ -103,12 +103,13 @@ def kinds_of(stack: StackName) -> Sequence[FaultKind]:
     return [*staged, *_EVERYWHERE, *only]
 
 
-def draw_plan(stack: StackName, *, faults: int, random: Random) -> Sequence[FaultKind]:
+def draw_plan(stack: StackName, *, faults: int, seed: int) -> Sequence[FaultKind]:
     """
     Return as many faults as asked for: first one at each stage, then every kind before any comes again.
 
     The same seed gives the same plan. What it meets is up to the processes, and differs.
     """
+    random = Random(seed)  # noqa: S311 - a seed that is printed, so that a plan can be had again
     kinds = list(kinds_of(stack))
     first = [random.choice([kind for kind in kinds if kind.stage is stage]) for stage in STAGES]
     rest = [kind for kind in kinds if kind not in first]

@@ -9,6 +9,8 @@ from moonmind.domain.states import STAGES, Stage
 from moonmind.prove.faults import FaultKind, StackName, least_at_each_stage
 from moonmind.prove.ledger import Live
 
+_SLOWEST = 5
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -72,6 +74,12 @@ class Outcome:
     def recoveries(self) -> Sequence[float]:
         """All recovery times in seconds, the shortest first."""
         return sorted(fault.recovery for fault in self.faults if fault.recovery is not None)
+
+    @property
+    def slowest(self) -> Sequence[Fault]:
+        """The faults whose runs took longest to go on."""
+        measured = [fault for fault in self.faults if fault.recovery is not None]
+        return sorted(measured, key=lambda fault: -(fault.recovery or 0.0))[:_SLOWEST]
 
     @property
     def by_kind(self) -> Mapping[str, int]:

@@ -79,9 +79,9 @@ def _prove_on(order: ProofOrder, stack: Stack, say: Say, begun: float) -> Outcom
 
     orders = Orders(stack, ledger, runs=order.runs, allowed=allowed if order.faults else lambda: order.runs)
     orders.start()
-    random = Random(order.seed)  # noqa: S311 - a seed that is printed, so that a plan can be had again
+    random = Random(order.seed)  # noqa: S311 - delays, the same for the same seed
     breaker = Breaker(stack, ledger, random, orders.press)
-    for kind in draw_plan(order.stack, faults=order.faults, random=random):
+    for kind in draw_plan(order.stack, faults=order.faults, seed=order.seed):
         live = _inject(breaker, kind)
         if live is None:
             missed.append(kind.name)
