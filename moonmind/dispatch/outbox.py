@@ -25,6 +25,7 @@ class _Parcel:
     """What one outbox row asks to send."""
 
     outbox_id: int
+    attempt: int
     run_id: UUID
     epoch: int
     stages: tuple[Stage, ...]
@@ -88,6 +89,7 @@ class Relay:
             first = first_unfinished(statuses_of(stages)) if run.epoch == row.epoch else None
             return _Parcel(
                 row.id,
+                row.attempts,
                 row.run_id,
                 row.epoch,
                 first.onward if first else (),
@@ -110,4 +112,4 @@ class Relay:
 
     def _release(self, parcel: _Parcel) -> None:
         with self._database.transaction() as session:
-            Repositories(session, self._database.clock).outbox.release(parcel.outbox_id)
+            Repositories(session, self._database.clock).outbox.release(parcel.outbox_id, attempt=parcel.attempt)

@@ -142,14 +142,14 @@ class Sweep:
         return send_again(self._database, run, grace=self._timing.grace, longest=self._timing.longest_grace)
 
     def _summarise(self) -> None:
-        with self._database.reading() as session:
-            runs = Repositories(session, self._database.clock).runs.without_summary(limit=50)
-        for run in runs:
-            try:
+        try:
+            store_id = self._store.store_id
+            with self._database.reading() as session:
+                runs = Repositories(session, self._database.clock).runs.without_summary(store_id=store_id, limit=50)
+            for run in runs:
                 write_summary(self._database, self._store, run)
-            except WorkflowError as error:
-                _log.warning("summary_not_written", run=str(run), detail=error.detail)
-                return
+        except WorkflowError as error:
+            _log.warning("summary_not_written", detail=error.detail)
 
     def _each(self, runs: Iterable[UUID], act: Callable[[UUID], bool]) -> int:
         return sum(act(run) for run in runs)

@@ -68,8 +68,7 @@ def retry_spec_workflow_run(
     try:
         _record(database, request, plan, context, grace=grace)
     except IntegrityError as error:
-        detail = f"Another active run works on the feature of run {request.run_id}."
-        raise WorkflowError(FailureCode.WORKFLOW_CONFLICT, detail) from error
+        raise _conflict(database, request.run_id) from error
 
 
 def resume_stage(run: SpecWorkflowRun, stages: Stages, mode: RetryMode) -> Stage:
@@ -113,6 +112,18 @@ def _refuse_unless_ended(run: SpecWorkflowRun) -> None:
     if RunStatus(run.status) not in _RETRIED:
         detail = f"Run {run.id} is {run.status}; only a failed or cancelled run can be retried."
         raise WorkflowError(FailureCode.RETRY_NOT_ALLOWED, detail, runId=str(run.id))
+
+
+def _conflict(database: Database, run_id: UUID) -> WorkflowError:
+    """Name the run that has the feature; between the clash and this look it may have ended."""
+    with database.reading() as session:
+        runs = Repositories(session, database.clock).runs
+        run = runs.get(run_id)
+        other = runs.active(run.repository, run.feature)
+    if other is None:
+        return WorkflowError(FailureCode.WORKFLOW_CONFLICT, f"Another run worked on the feature of run {run_id}.")
+    detail = f"Run {other.id} works on {run.feature_dir or run.feature} of {run.repository}."
+    return WorkflowError(FailureCode.WORKFLOW_CONFLICT, detail, runId=str(other.id))
 
 
 def _joined(earlier: str | None, later: str | None) -> str | None:

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from api_service.db.models import SpecWorkflowRun
+import structlog
+
+from api_service.db.models import SpecWorkflowRun, SpecWorkflowTaskState
 from api_service.db.session import Database
 from moonmind.domain.claims import (
     Claim,
     ClaimedStage,
     NotClaimed,
     Readiness,
+    RunView,
     StageMessage,
     first_unfinished,
     readiness,
@@ -19,21 +22,29 @@ from moonmind.domain.claims import (
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.outcomes import Ended
 from moonmind.domain.states import RunStatus, Stage, StageStatus
-from moonmind.workflows.speckit_celery.endings import close_as_cancelled, end_run
-from moonmind.workflows.speckit_celery.repositories import Repositories, Stages, view_of
+from moonmind.workflows.speckit_celery.endings import cancel_closes, close_as_cancelled, end_run
+from moonmind.workflows.speckit_celery.repositories import Repositories, Stages
 
 MAX_CRASHES = 5
 WAITING_FOR_SLOT = "agent_slot"
-WAITING_FOR_AGENT = "agent"
+WAITING_FOR_STORE = "artifact_store"
+_LONGEST_LINE = 60
+_LOOK_FOR_STORE = timedelta(seconds=15)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class ClaimTerms:
-    """How long a claim is good for: the lease is renewed, the limit is not."""
+    """
+    How long a claim is good for: the lease is renewed, the limit is not.
+
+    `store_id` is the artifact store that the worker sees; None when it sees none.
+    """
 
     owner: str
     lease: timedelta
     limit: timedelta
+    store_id: str | None = None
 
 
 def claim_stage(database: Database, message: StageMessage, terms: ClaimTerms) -> Claim:
@@ -50,6 +61,11 @@ def claim_stage(database: Database, message: StageMessage, terms: ClaimTerms) ->
             return ready
         run, stages = ready
         row = stages[message.stage]
+        if _is_elsewhere(run, message.stage, terms.store_id):
+            _log.error("artifact_store_foreign", run=str(run.id), wanted=run.artifact_store_id, here=terms.store_id)
+            words = "Waiting for a worker that has the artifact store of this run."
+            _park_ready(repositories, run, row, waiting_for=WAITING_FOR_STORE, after=_LOOK_FOR_STORE, words=words)
+            return NotClaimed.DROPPED
         repositories.stages.start(row, owner=terms.owner, lease=terms.lease, limit=terms.limit)
         if RunStatus(run.status) is not RunStatus.RUNNING:
             repositories.runs.move(
@@ -80,7 +96,8 @@ def park_for_slot(database: Database, message: StageMessage, *, look_again: time
     """
     Park a ready stage until an agent slot is free; this is no start and takes no token.
 
-    A freed slot wakes it; `look_again` is for slots that are freed by a worker's death.
+    A freed slot wakes it; `look_again` is for slots that are freed by a worker's death, and
+    for the oldest waiter: each later one looks less often, or a long line would do nothing else.
     """
     with database.transaction() as session:
         repositories = Repositories(session, database.clock)
@@ -89,16 +106,10 @@ def park_for_slot(database: Database, message: StageMessage, *, look_again: time
             return ready
         run, stages = ready
         row = stages[message.stage]
-        repositories.stages.wait(row, after=look_again, waiting_for=WAITING_FOR_SLOT)
-        row.message = "Waiting for a free agent slot."
-        repositories.runs.record(
-            run,
-            "stage",
-            stage=message.stage,
-            attempt=row.attempt,
-            status=StageStatus.WAITING.value,
-            message=row.message,
-        )
+        ahead = repositories.stages.waiting_before(run.id, WAITING_FOR_SLOT)
+        after = look_again * (1 + min(ahead, _LONGEST_LINE))
+        words = "Waiting for a free agent slot."
+        _park_ready(repositories, run, row, waiting_for=WAITING_FOR_SLOT, after=after, words=words)
         return NotClaimed.DROPPED
 
 
@@ -132,7 +143,7 @@ def take_over(
             detail = f"The stage {stage} ended its worker {row.crashes} times."
             end_run(repositories, run, stages, stage, Ended.failed(FailureCode.STAGE_CRASHED_REPEATEDLY, detail))
             return True
-        if run.cancel_requested_at is not None:
+        if cancel_closes(run, stages):
             close_as_cancelled(repositories, run, stages)
             return True
         repositories.stages.move(row, StageStatus.QUEUED)
@@ -148,7 +159,7 @@ def _abandoned(repositories: Repositories, stages: Stages, held_by: frozenset[st
         if row.status != StageStatus.RUNNING.value:
             continue
         if held_by is None:
-            return None if repositories.stages.holds(row.id, token=row.token) else stage
+            return stage if repositories.stages.is_abandoned(row.id, token=row.token) else None
         return stage if row.owner in held_by else None
     return None
 
@@ -218,7 +229,10 @@ def cancel_if_asked(database: Database, run_id: UUID) -> bool:
         if run is None or run.cancel_requested_at is None or not RunStatus(run.status).is_active:
             return False
         stages = repositories.stages.latest(run_id)
-        if any(repositories.stages.holds(row.id, token=row.token) for row in stages.values()):
+        if not cancel_closes(run, stages):
+            return False
+        at_work = any(row.status == StageStatus.RUNNING.value for row in stages.values())
+        if at_work and _abandoned(repositories, stages, held_by=None) is None:
             return False
         close_as_cancelled(repositories, run, stages)
         return True
@@ -234,13 +248,38 @@ def _ready(repositories: Repositories, message: StageMessage) -> tuple[SpecWorkf
     if run is None:
         return NotClaimed.DROPPED
     stages = repositories.stages.latest(message.run_id)
-    match readiness(message, view_of(run), statuses_of(stages)):
+    view = RunView(RunStatus(run.status), run.epoch, cancel_closes(run, stages))
+    match readiness(message, view, statuses_of(stages)):
         case Readiness.READY:
             return run, stages
         case Readiness.DONE:
             return NotClaimed.DONE
         case _:
             return NotClaimed.DROPPED
+
+
+def _is_elsewhere(run: SpecWorkflowRun, stage: Stage, store_id: str | None) -> bool:
+    """Say whether a stage needs files that this worker does not see; discover needs none and may begin anew here."""
+    if stage is Stage.DISCOVER or store_id is None or run.artifact_store_id is None:
+        return False
+    return store_id != run.artifact_store_id
+
+
+def _park_ready(
+    repositories: Repositories,
+    run: SpecWorkflowRun,
+    row: SpecWorkflowTaskState,
+    *,
+    waiting_for: str,
+    after: timedelta,
+    words: str,
+) -> None:
+    """Park a stage that was not started: no token is taken and nothing counts as a crash."""
+    repositories.stages.wait(row, after=after, waiting_for=waiting_for)
+    row.message = words
+    repositories.runs.record(
+        run, "stage", stage=Stage(row.task_name), attempt=row.attempt, status=row.status, message=words
+    )
 
 
 def _ask_again(

@@ -11,7 +11,7 @@ from moonmind.domain.failures import FailureCode
 from moonmind.domain.outcomes import Done, Ended, Outcome, Parked
 from moonmind.domain.results import Discovered, StageResult, StoredArtifact
 from moonmind.domain.states import RunPhase, RunStatus, Stage, StageStatus
-from moonmind.workflows.speckit_celery.endings import close_as_cancelled, end_run
+from moonmind.workflows.speckit_celery.endings import cancel_closes, close_as_cancelled, end_run
 from moonmind.workflows.speckit_celery.recording import encode_result, record_result
 from moonmind.workflows.speckit_celery.repositories import Repositories, Stages
 
@@ -84,7 +84,7 @@ def _apply(
     match outcome:
         case Done(result):
             conflict = _succeed(repositories, run, stages, stage, result)
-            if conflict is not None:
+            if conflict is not None and not cancelled:
                 end_run(repositories, run, stages, stage, conflict)
                 return Completion.ENDED
             if stage is Stage.FINALIZE:
@@ -96,7 +96,7 @@ def _apply(
                 return Completion.ENDED
             repositories.stages.expect_message(stages[stage.onward[1]], within=grace)
             return Completion.ADVANCED
-        case Parked() if not cancelled:
+        case Parked() if not cancel_closes(run, stages):
             _park(repositories, run, stages, stage, outcome)
             return Completion.PARKED
         case Ended() if not cancelled:
@@ -104,7 +104,6 @@ def _apply(
             end_run(repositories, run, stages, stage, outcome)
             return Completion.ENDED
         case _:
-            repositories.submissions.finish_live(stages[stage].id, state="abandoned")
             close_as_cancelled(repositories, run, stages)
             return Completion.ENDED
 

@@ -50,6 +50,18 @@ def end_run(
     repositories.runs.move(run, ended.status, message=ended.message, code=row.code)
 
 
+def cancel_closes(run: SpecWorkflowRun, stages: Stages) -> bool:
+    """
+    Say whether a recorded cancel ends the run here and now.
+
+    A publish stage that began to push has to come to its pull request first, after a crash
+    too; until then the cancel waits, so that no branch is left without a word.
+    """
+    if run.cancel_requested_at is None:
+        return False
+    return run.publish_intent_at is None or StageStatus(stages[Stage.PUBLISH].status).is_finished
+
+
 def close_as_cancelled(repositories: Repositories, run: SpecWorkflowRun, stages: Stages) -> None:
     """Close a locked run whose cancel was recorded; a stage that no one holds any more is given up."""
     for stage, row in stages.items():
@@ -72,6 +84,8 @@ def close_as_cancelled(repositories: Repositories, run: SpecWorkflowRun, stages:
 
 
 def _skip_unfinished(repositories: Repositories, run: SpecWorkflowRun, stages: Stages) -> None:
+    # A submission that stays live would keep its workspace for ever.
+    repositories.submissions.abandon_live(run.id)
     for stage, row in stages.items():
         if row.status in {StageStatus.QUEUED.value, StageStatus.WAITING.value}:
             repositories.stages.move(row, StageStatus.SKIPPED)

@@ -51,6 +51,8 @@ class ClaimGuard:
         """Store where a submission runs; see `EffectGuard`."""
         with self._database.transaction() as session:
             repositories = Repositories(session, self._database.clock)
+            if repositories.runs.lock(self._claimed.run_id) is None:
+                raise StaleClaimError
             self._fence(repositories)
             repositories.submissions.start(marker, handle)
 

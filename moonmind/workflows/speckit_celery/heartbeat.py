@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from api_service.db.session import Database
 from moonmind.domain.claims import ClaimedStage
@@ -73,6 +74,7 @@ class StageLease:
         lease: timedelta,
         beat: timedelta,
         book: LeaseBook,
+        asked_at: float,
     ) -> None:
         self._book = book
         self._database = database
@@ -84,7 +86,8 @@ class StageLease:
         self._stop = threading.Event()
         self._lost = threading.Event()
         self._cancelled = threading.Event()
-        self._good_until = time.monotonic() + lease.total_seconds()
+        # From before the claim: the database counts from then, and a pause may lie in between.
+        self._good_until = asked_at + lease.total_seconds()
         self._thread = threading.Thread(target=self._run, name=f"lease-{claimed.stage}", daemon=True)
 
     @property
@@ -162,8 +165,9 @@ class StageLease:
             with self._database.transaction() as session:
                 stages = Repositories(session, self._database.clock).stages
                 return stages.renew(self._claimed.stage_id, token=self._claimed.token, lease=self._lease)
-        except WorkflowError as error:
-            _log.warning("lease_not_renewed", run=str(self._claimed.run_id), detail=error.detail)
+        # Whatever the driver or its pool says: a thread that died of it would lose the stage.
+        except (WorkflowError, SQLAlchemyError) as error:
+            _log.warning("lease_not_renewed", run=str(self._claimed.run_id), detail=str(error))
             return None
 
     def _look_for_cancel(self) -> None:
@@ -173,7 +177,7 @@ class StageLease:
         try:
             with self._database.reading() as session:
                 asked = Repositories(session, self._database.clock).runs.is_cancel_requested(self._claimed.run_id)
-        except WorkflowError:
+        except (WorkflowError, SQLAlchemyError):
             return
         if asked:
             self._cancelled.set()

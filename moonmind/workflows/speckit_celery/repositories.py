@@ -18,7 +18,6 @@ from moonmind.workflows.speckit_celery.repositories_runs import (
     NewRun,
     RunFilter,
     RunRepository,
-    view_of,
 )
 from moonmind.workflows.speckit_celery.repositories_stages import (
     ReadyStage,
@@ -41,7 +40,6 @@ __all__ = [
     "Stages",
     "SubmissionRepository",
     "WorkerRepository",
-    "view_of",
 ]
 
 

@@ -66,10 +66,15 @@ class OutboxRepository:
         row = WorkflowOutbox
         self._session.execute(update(row).where(row.id == outbox_id).values(sent_at=self._clock.now()))
 
-    def release(self, outbox_id: int) -> None:
-        """Give a row back that could not be sent, so that the next sweep tries again."""
+    def release(self, outbox_id: int, *, attempt: int) -> None:
+        """
+        Give a row back that could not be sent, so that the next sweep tries again.
+
+        Only the relay whose attempt is the last one may: a slow one would end another's lease.
+        """
         row = WorkflowOutbox
-        self._session.execute(update(row).where(row.id == outbox_id).values(leased_until=None))
+        mine = (row.id == outbox_id, row.attempts == attempt)
+        self._session.execute(update(row).where(*mine).values(leased_until=None))
 
     def has_unsent(self, run_id: UUID) -> bool:
         """Say whether a chain of the run is still to be sent."""
@@ -189,7 +194,7 @@ class SubmissionRepository:
         )
 
     def start(self, marker: str, handle: AgentHandle) -> None:
-        """Store where a submission runs."""
+        """Store where a live submission runs; one that was given up stays so."""
         row = AgentSubmission
         values = {
             "state": "started",
@@ -200,13 +205,20 @@ class SubmissionRepository:
             "task_url": handle.task_url,
             "updated_at": self._clock.now(),
         }
-        self._session.execute(update(row).where(row.marker == marker).values(values))
+        live = (row.marker == marker, row.state.in_(_LIVE))
+        self._session.execute(update(row).where(*live).values(values))
 
     def finish_live(self, stage_id: UUID, *, state: str) -> None:
         """Close the live submission of a stage that ended."""
         row = AgentSubmission
         live = (row.stage_id == stage_id, row.state.in_(_LIVE))
         self._session.execute(update(row).where(*live).values(state=state, updated_at=self._clock.now()))
+
+    def abandon_live(self, run_id: UUID) -> None:
+        """Close the live submissions of a run that ended, whoever made them."""
+        row = AgentSubmission
+        live = (row.run_id == run_id, row.state.in_(_LIVE))
+        self._session.execute(update(row).where(*live).values(state="abandoned", updated_at=self._clock.now()))
 
     def workspaces_of(self, run_id: UUID) -> Sequence[str]:
         """Return the workspace keys that a run's submissions used."""

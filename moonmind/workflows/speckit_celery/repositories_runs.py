@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from api_service.db.models import SpecWorkflowRun, WorkflowEvent
 from api_service.db.types import Clock
-from moonmind.domain.claims import RunView
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.ids import new_id
@@ -267,12 +266,13 @@ class RunRepository:
             statement = statement.where(tuple_(run.created_at, run.id) < last)
         return self._session.scalars(statement).all()
 
-    def without_summary(self, *, limit: int) -> Sequence[UUID]:
-        """Return ended runs whose summary was not written yet, oldest first."""
+    def without_summary(self, *, store_id: str, limit: int) -> Sequence[UUID]:
+        """Return ended runs of an artifact store whose summary was not written yet, oldest first."""
         run = SpecWorkflowRun
         statement = select(run.id).where(
             run.finished_at.is_not(None),
             run.summary_at.is_(None),
+            run.artifact_store_id.is_(None) | (run.artifact_store_id == store_id),
             run.status.not_in(ACTIVE_STATUSES),
         )
         return self._session.scalars(statement.order_by(run.id).limit(limit)).all()
@@ -286,8 +286,3 @@ class RunRepository:
         event = WorkflowEvent
         statement = select(event).where(event.run_id == run_id, event.seq > after).order_by(event.seq).limit(limit)
         return self._session.scalars(statement).all()
-
-
-def view_of(run: SpecWorkflowRun) -> RunView:
-    """Return what the claim rules need of a run."""
-    return RunView(RunStatus(run.status), run.epoch, run.cancel_requested_at is not None)

@@ -152,6 +152,19 @@ class StageRepository:
         found = self._session.scalar(select(stage.id).where(*mine, stage.lease_until > self._clock.now()))
         return found is not None
 
+    def is_abandoned(self, stage_id: UUID, *, token: int) -> bool:
+        """
+        Say whether a running stage's lease has ended, and keep it from being renewed until we commit.
+
+        Renewing takes no lock on the run. Without a lock on the stage's own row, a renewal that
+        began just before the end could commit after this look and leave its worker sure of a
+        stage that somebody else has.
+        """
+        stage = SpecWorkflowTaskState
+        running = (stage.id == stage_id, stage.token == token, stage.status == StageStatus.RUNNING.value)
+        statement = select(stage.id).where(*running, stage.lease_until <= self._clock.now())
+        return self._session.scalar(statement.with_for_update()) is not None
+
     # --- what sweeps look for; each hit is looked at again under its run's lock ---
 
     def runs_with_expired_lease(self, *, limit: int) -> Sequence[UUID]:
@@ -181,6 +194,16 @@ class StageRepository:
             limit=limit,
         )
 
+    def waiting_before(self, run_id: UUID, waiting_for: str) -> int:
+        """Count the stages of older runs that wait for the same."""
+        stage = SpecWorkflowTaskState
+        ahead = (
+            stage.status == StageStatus.WAITING.value,
+            stage.waiting_for == waiting_for,
+            stage.run_id < run_id,
+        )
+        return self._session.scalar(select(func.count()).select_from(stage).where(*ahead)) or 0
+
     def is_due(self, stage_id: UUID) -> bool:
         """Say whether a waiting stage's time has come, by the database's clock."""
         stage = SpecWorkflowTaskState
@@ -190,10 +213,14 @@ class StageRepository:
         )
 
     def runs_waiting_for(self, what: str, *, limit: int) -> Sequence[UUID]:
-        """Return runs with a stage that waits for something of ours, the oldest first."""
+        """
+        Return runs with a stage that waits for something of ours, the oldest first.
+
+        The oldest run, not the longest wait: a stage that looks again on its own begins a new wait.
+        """
         stage = SpecWorkflowTaskState
         waiting = (stage.status == StageStatus.WAITING.value, stage.waiting_for == what)
-        statement = select(stage.run_id).where(*waiting).order_by(stage.updated_at, stage.run_id).limit(limit)
+        statement = select(stage.run_id).where(*waiting).order_by(stage.run_id).limit(limit)
         return self._session.scalars(statement).all()
 
     def runs_to_cancel(self, *, limit: int) -> Sequence[UUID]:

@@ -50,12 +50,13 @@ def run_stage(services: Services, message: StageMessage, work: StageWork) -> Non
     """
     with structlog.contextvars.bound_contextvars(run=str(message.run_id), stage=message.stage.value):
         with services.slots.take(needed=services.needs_slot(message.run_id, message.stage)) as may_start:
+            asked_at = time.monotonic()
             claim = _claim(services, message, may_start=may_start)
             if claim is NotClaimed.DONE:
                 return
             if claim is NotClaimed.DROPPED:
                 raise Ignore
-            completion = _perform(services, claim, work)
+            completion = _perform(services, claim, work, asked_at=asked_at)
         if completion is Completion.ENDED:
             # The sweep repeats this until the summary is there, so a failure here loses nothing.
             with suppress(WorkflowError):
@@ -67,17 +68,33 @@ def run_stage(services: Services, message: StageMessage, work: StageWork) -> Non
 def _claim(services: Services, message: StageMessage, *, may_start: bool) -> Claim:
     if not may_start:
         return park_for_slot(services.database, message, look_again=services.timing.poll)
-    terms = ClaimTerms(services.holder, services.timing.lease, services.timing.limit(message.stage))
+    timing = services.timing
+    terms = ClaimTerms(services.holder, timing.lease, timing.limit(message.stage), _store_id(services))
     return claim_stage(services.database, message, terms)
 
 
-def _perform(services: Services, claimed: ClaimedStage, work: StageWork) -> Completion:
+def _store_id(services: Services) -> str | None:
+    """Return the store that this worker sees; without one the stage fails with a code of its own."""
+    with suppress(WorkflowError):
+        return services.store.store_id
+    return None
+
+
+def _perform(services: Services, claimed: ClaimedStage, work: StageWork, *, asked_at: float) -> Completion:
     started = time.monotonic()
     services.metrics.stage_started(claimed.stage, claimed.attempt)
     _log.info("stage_started", attempt=claimed.attempt, token=claimed.token)
     artifacts = ClaimArtifacts(services.store, claimed)
     timing = services.timing
-    with StageLease(services.database, claimed, lease=timing.lease, beat=timing.beat, book=services.leases) as lease:
+    lease = StageLease(
+        services.database,
+        claimed,
+        lease=timing.lease,
+        beat=timing.beat,
+        book=services.leases,
+        asked_at=asked_at,
+    )
+    with lease:
         context = StageContext(
             claimed,
             lease,

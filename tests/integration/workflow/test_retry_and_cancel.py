@@ -136,6 +136,17 @@ class TestRetry:
             "Second.",
         )
 
+    def test_of_a_feature_that_another_run_took_over_is_refused_and_names_it(
+        self, database: Database, store: FileArtifactStore, start: Start
+    ) -> None:
+        run_id = start()
+        cancel_spec_workflow_run(database, run_id, reason=None)
+        other = start()
+        with pytest.raises(WorkflowError) as refused:
+            retry(database, store, run_id)
+        assert refused.value.code is FailureCode.WORKFLOW_CONFLICT
+        assert refused.value.facts["runId"] == str(other)
+
     def test_two_at_once_give_one_attempt(
         self, database: Database, store: FileArtifactStore, start: Start, fail: Fail
     ) -> None:
