@@ -82,9 +82,16 @@ class StatsdMetrics:
         """Count a retry."""
         self._send("task_retry", "1|c", stage, attempt, "retry")
 
+    def message_refused(self, reason: str) -> None:
+        """Count a message that nobody could understand."""
+        self._send_line("message_refused", f"1|c|#reason:{_UNSAFE.sub('_', reason)}")
+
     def _send(self, name: str, value: str, stage: Stage, attempt: int, status: str) -> None:
         tags = f"task:{stage.value},attempt:{attempt},status:{_UNSAFE.sub('_', status)}"
-        line = (name, f"{value}|#{tags}")
+        self._send_line(name, f"{value}|#{tags}")
+
+    def _send_line(self, name: str, value: str) -> None:
+        line = (name, value)
         self._waiting.append(line)
         # The resolver sets the client before it empties the queue, so one of the two sends this line.
         if self._client is not None:
@@ -143,4 +150,7 @@ class NoMetrics:
         """Record nothing."""
 
     def stage_retried(self, stage: Stage, attempt: int) -> None:
+        """Count nothing."""
+
+    def message_refused(self, reason: str) -> None:
         """Count nothing."""

@@ -21,6 +21,7 @@ class RecordedMetrics:
 
     def __init__(self) -> None:
         self.measured: list[Measured] = []
+        self.refused: list[str] = []
 
     def stage_started(self, stage: Stage, attempt: int) -> None:
         """Remember a start."""
@@ -33,6 +34,10 @@ class RecordedMetrics:
     def stage_retried(self, stage: Stage, attempt: int) -> None:
         """Remember a retry."""
         self.measured.append(Measured("retried", stage, attempt))
+
+    def message_refused(self, reason: str) -> None:
+        """Remember why a message was refused."""
+        self.refused.append(reason)
 
     def named(self, name: str) -> list[Measured]:
         """Return the samples of one name: `started`, `ended` or `retried`."""

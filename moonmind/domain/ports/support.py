@@ -117,3 +117,6 @@ class Metrics(Protocol):
 
     def stage_retried(self, stage: Stage, attempt: int) -> None:
         """Count a retry."""
+
+    def message_refused(self, reason: str) -> None:
+        """Count a message that nobody could understand; the reason is one of few words of ours."""

@@ -16,6 +16,7 @@ from moonmind.stages.publish import publish
 from moonmind.stages.submit import submit
 from moonmind.workflows.speckit_celery import TASK_NAMES
 from moonmind.workflows.speckit_celery.orders import OrderReader
+from moonmind.workflows.speckit_celery.refusals import refusing_consumer
 from moonmind.workflows.speckit_celery.runner import StageContext, StageWork, run_stage
 from moonmind.workflows.speckit_celery.services import Services
 
@@ -27,6 +28,8 @@ def register_tasks(app: Celery, services: Services) -> None:
     `shared=False`: a shared task would silently keep the closures of the first app in the
     process. `**_newer` lets this version read the messages of a newer one.
     """
+    stages = {name: stage for stage, name in TASK_NAMES.items()}
+    app.conf.worker_consumer = refusing_consumer(services.metrics, stages)
     for stage, work in _Works(services).by_stage().items():
         _register(app, services, stage, work)
 
