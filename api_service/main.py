@@ -11,22 +11,26 @@ from api_service.api.dependencies import ApiServices, Courier, authenticate
 from api_service.api.errors import install_error_handlers
 from api_service.api.limits import BodyLimit
 from api_service.api.routers import artifacts, documents, health, workflows
-from api_service.db.schema import current_revision, require_current_schema
+from api_service.db.schema import current_revision
 from api_service.db.session import Database
 from api_service.web import pulls, runs, sign_in
 from api_service.web.static_files import mount_static_files
 from moonmind.config.logging import configure_logging
 from moonmind.config.settings import Settings, process_environment, read_settings
+from moonmind.dispatch.outbox import Courier as ThreadedCourier
 from moonmind.dispatch.outbox import Relay
 from moonmind.dispatch.private_files import private_key
+from moonmind.dispatch.waiting import wait_for_database
 from moonmind.domain import VERSION
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
-from moonmind.domain.ports import Agent, Forge
+from moonmind.domain.ports import Agent, Forge, Workspace
 from moonmind.telemetry.redaction import Redactor
+from moonmind.workflows import preview_spec_workflow_run
 from moonmind.workflows.speckit_celery import create_celery_app
-from moonmind.workflows.speckit_celery.services import known_secrets, make_agents, make_forge, require_credentials
+from moonmind.workflows.speckit_celery.services import make_agents, make_forge, require_credentials
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
+from moonmind.workspace.checkout import GitWorkspace
 
 
 def create_app(services: ApiServices) -> FastAPI:
@@ -61,6 +65,7 @@ def make_api_services(
     database: Database,
     store: FileArtifactStore,
     forge: Forge,
+    workspace: Workspace,
     agents: Mapping[str, Agent],
     redact: Callable[[bytes], bytes],
     courier: Courier,
@@ -73,6 +78,13 @@ def make_api_services(
         redact=redact,
         forge=forge,
         check_credentials=partial(require_credentials, forge, agents),
+        preview=partial(
+            preview_spec_workflow_run,
+            forge=forge,
+            workspace=workspace,
+            agents=agents,
+            max_tasks=settings.max_tasks_per_run,
+        ),
         courier=courier,
         ready=ready,
         public_url=settings.public_url,
@@ -97,27 +109,30 @@ def create_app_from_environment() -> FastAPI:
     """
     Return the application of a process that serves the API alone.
 
-    It sends messages but runs no stage. Raises `setting_invalid` or `schema_outdated`.
+    It sends messages but runs no stage. It waits for the database, not for the broker: without
+    one it takes orders, and they start when the broker is back. Raises `setting_invalid`, or
+    `schema_outdated` for the schema of a newer version.
     """
     settings = read_settings()
-    configure_logging(form=settings.log_format, level=settings.log_level)
+    configure_logging(settings)
     broker_url = settings.broker_url.get_secret_value()
     if broker_url.startswith("memory://"):
         detail = "CELERY_BROKER_URL: the API alone needs a broker that workers reach; `moonmind up` runs both."
         raise WorkflowError(FailureCode.SETTING_INVALID, detail)
     database = Database(settings.effective_database_url)
-    require_current_schema(database)
+    wait_for_database(database)
     app = create_celery_app(broker_url=broker_url, queues=settings.queues)
     grace = timedelta(seconds=settings.pending_grace_seconds)
     relay = Relay(database, app, sender=f"api-{uuid4().hex[:8]}", grace=grace)
     services = make_api_services(
         settings,
         database=database,
-        store=FileArtifactStore(settings.effective_artifact_root, scrub=Redactor(known_secrets(settings))),
+        store=FileArtifactStore(settings.effective_artifact_root, scrub=Redactor(settings.secret_values)),
         forge=make_forge(settings),
+        workspace=GitWorkspace(settings.data / "workspaces"),
         agents=make_agents(settings, process_environment()),
-        redact=Redactor(known_secrets(settings)).data,
-        courier=relay.send_one,
+        redact=Redactor(settings.secret_values).data,
+        courier=ThreadedCourier(relay),
         ready=lambda: database_missing(database),
     )
     return create_app(services)

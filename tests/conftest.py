@@ -11,7 +11,12 @@ import pytest
 from api_service.db.schema import upgrade_schema
 from api_service.db.session import Database
 
-pytest_plugins = ["tests.services_postgresql", "tests.services_redis", "tests.skip_gate"]
+pytest_plugins = [
+    "tests.services_postgresql",
+    "tests.services_rabbitmq",
+    "tests.services_redis",
+    "tests.skip_gate",
+]
 
 # What an operator may have set in the shell that runs the tests must not reach them.
 _PREFIXES_OF_SETTINGS = ("CELERY_", "CODEX_", "DATABASE_", "GIT_", "GITHUB_", "MOONMIND_", "SPEC_WORKFLOW_", "STATSD_")

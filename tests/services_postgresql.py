@@ -1,6 +1,7 @@
 """Start one PostgreSQL for the whole test session, and give each test a database of its own."""
 
 import itertools
+import signal
 import subprocess
 import tempfile
 import time
@@ -53,6 +54,16 @@ class PostgresqlServer:
             query={"host": str(self._server.get_postmaster_info().socket_dir)},
         )
         return address.render_as_string(hide_password=False)
+
+    def crash(self) -> None:
+        """End it without a checkpoint and without a word to its clients, as `pg_ctl -m immediate stop` does."""
+        process = self._server.get_postmaster_info().process
+        process.send_signal(signal.SIGQUIT)
+        process.wait(10)
+
+    def start_again(self) -> None:
+        """Start it after a crash, under the same address and with what was committed."""
+        self._start()
 
     def stop(self) -> None:
         """Stop the server and remove its folder."""

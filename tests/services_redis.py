@@ -1,6 +1,7 @@
 """Start one Redis for the whole test session; tests may kill it and start it again."""
 
 import importlib.util
+import signal
 import socket
 import subprocess
 import time
@@ -19,7 +20,7 @@ class RedisServer:
     """A server on a free port of the loopback address, without persistence."""
 
     def __init__(self, executable: Path, folder: Path) -> None:
-        self._executable = executable
+        self.executable = executable
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
@@ -34,8 +35,13 @@ class RedisServer:
         settings = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "save": "", "appendonly": "no"}
         arguments = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([self._executable, *arguments], stdout=log, stderr=log)
+            self._process = subprocess.Popen([self.executable, *arguments], stdout=log, stderr=log)
         self._wait_until_it_answers()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, such as one that pauses it."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         """Stop it, as an administrator would."""

@@ -33,8 +33,8 @@ def upgrade_schema(database: Database) -> str:
 
 def current_revision(database: Database) -> str | None:
     """Return the revision the database is at; None when it is empty."""
-    with database.engine.connect() as connection:
-        return _current(connection)
+    with database.reading() as session:
+        return _current(session.connection())
 
 
 def wanted_revision() -> str:
@@ -43,13 +43,20 @@ def wanted_revision() -> str:
 
 
 def require_current_schema(database: Database) -> None:
-    """Raise `schema_outdated` unless the schema is exactly the one of this version."""
+    """Raise `schema_outdated`, with the revision `found`, unless the schema is the one of this version."""
     found, wanted = current_revision(database), wanted_revision()
     if found != wanted:
         raise WorkflowError(
             FailureCode.SCHEMA_OUTDATED,
             f"The database is at revision {found or 'none'}, this version needs {wanted}.",
+            found=found,
         )
+
+
+def is_known_revision(revision: object) -> bool:
+    """Say whether this version can upgrade from a revision; an empty database has None."""
+    script = ScriptDirectory(str(_MIGRATIONS))
+    return revision is None or any(known.revision == revision for known in script.walk_revisions())
 
 
 def schema_differences(database: Database) -> list[object]:

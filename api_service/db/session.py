@@ -1,11 +1,14 @@
 """Open databases and be the only place that commits."""
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -15,6 +18,16 @@ from moonmind.domain.failures import FailureCode
 
 _SQLITE_BUSY_MILLISECONDS = 15_000
 _READING = {"moonmind_reading": True}
+# Together with the time for a new connection below five seconds, within which a request is answered.
+_ANSWER_MILLISECONDS = 1_000
+_CONNECT_ARGUMENTS = {
+    "connect_timeout": 3,
+    # A network that swallows packets is noticed in the middle of a statement, too.
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 
 class Database:
@@ -64,8 +77,13 @@ class Database:
 def _unavailable_as_workflow_error() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, InterfaceError) as error:
         raise WorkflowError(FailureCode.DATABASE_UNAVAILABLE, _words(error)) from error
+    except InvalidatePoolError as error:
+        raise WorkflowError(FailureCode.DATABASE_UNAVAILABLE, f"The pool says: {error}.") from error
+    except PoolTimeoutError as error:
+        detail = "All connections to the database are in use."
+        raise WorkflowError(FailureCode.DATABASE_UNAVAILABLE, detail) from error
 
 
 def _words(error: DBAPIError) -> str:
@@ -81,14 +99,38 @@ def _create_engine(url: str, *, pool_size: int) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         parsed,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=4,
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": 4},
+        connect_args=_CONNECT_ARGUMENTS,
     )
+    event.listen(engine, "checkout", _require_answer)
+    return engine
+
+
+def _require_answer(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+    """
+    Have the server answer on a pooled connection before it is used; without an answer a new one is made.
+
+    The pool's own check waits for ever on a server, or on a way to it, that is frozen rather than gone.
+    """
+    raw = connection.pgconn
+    answer = select.poll()
+    try:
+        answer.register(raw.socket, select.POLLIN)
+        raw.send_query(b"")
+        raw.flush()
+        while raw.is_busy():
+            if not answer.poll(_ANSWER_MILLISECONDS):
+                message = "the database does not answer"
+                raise InvalidatePoolError(message)
+            raw.consume_input()
+        while raw.get_result() is not None:
+            pass
+    except psycopg.OperationalError as error:
+        raise InvalidatePoolError(str(error)) from error
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

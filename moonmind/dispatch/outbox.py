@@ -1,5 +1,7 @@
 """Send the chains that the database asked for, and note that they were sent."""
 
+import queue
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,10 +9,11 @@ from uuid import UUID, uuid4
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError as BrokerError
 
 from api_service.db.session import Database
+from moonmind.dispatch.broker import errors_of
 from moonmind.domain.claims import first_unfinished
+from moonmind.domain.errors import WorkflowError
 from moonmind.domain.states import Stage
 from moonmind.workflows.speckit_celery import run_chain
 from moonmind.workflows.speckit_celery.claims import statuses_of
@@ -18,6 +21,7 @@ from moonmind.workflows.speckit_celery.repositories import Repositories
 
 _log = structlog.get_logger(__name__)
 _RELAY_LEASE = timedelta(seconds=30)
+_MOST_CARRIED = 1_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Relay:
         self._app = app
         self._sender = sender
         self._grace = grace
+        self._broker_errors = errors_of(app)
 
     def send_all(self, *, most: int = 500) -> int:
         """Send what is unsent, oldest first; stops at the first that the broker does not take."""
@@ -71,7 +76,7 @@ class Relay:
         )
         try:
             chain.apply_async(retry=False)
-        except (BrokerError, OSError) as error:
+        except self._broker_errors as error:
             _log.warning("broker_unavailable", run=str(parcel.run_id), detail=str(error))
             self._release(parcel)
             return False
@@ -113,3 +118,36 @@ class Relay:
     def _release(self, parcel: _Parcel) -> None:
         with self._database.transaction() as session:
             Repositories(session, self._database.clock).outbox.release(parcel.outbox_id, attempt=parcel.attempt)
+
+
+class Courier:
+    """
+    Sends the chains of new runs from a thread of its own.
+
+    An answer to a request thus never waits for a broker that is away or hangs. What the
+    courier does not send, because the broker refuses, the queue is full or the process ends,
+    stays in the outbox for the sweepers.
+    """
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._runs: queue.Queue[UUID] = queue.Queue(_MOST_CARRIED)
+        threading.Thread(target=self._run, name="courier", daemon=True).start()
+
+    def __call__(self, run_id: UUID) -> None:
+        """Take one run's chain to the broker soon; returns at once."""
+        try:
+            self._runs.put_nowait(run_id)
+        except queue.Full:
+            _log.warning("courier_overloaded", run=str(run_id))
+
+    def _run(self) -> None:
+        while True:
+            run_id = self._runs.get()
+            try:
+                self._relay.send_one(run_id)
+            except WorkflowError as error:
+                _log.warning("chain_not_sent", run=str(run_id), detail=error.detail)
+            # A process edge: without this thread every run would wait for a sweep.
+            except Exception:  # noqa: BLE001
+                _log.exception("courier_failed", run=str(run_id))

@@ -2,18 +2,15 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
-from amqp.exceptions import ChannelError
 from celery import Celery
-from kombu import Queue
-from kombu.exceptions import OperationalError as BrokerError
 
 from api_service.db.session import Database
+from moonmind.dispatch.broker import errors_of, messages_in
 from moonmind.dispatch.outbox import Relay
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.ports import ArtifactStore
@@ -39,6 +36,7 @@ class Sweep:
     ) -> None:
         self._database = database
         self._app = app
+        self._broker_errors = errors_of(app)
         self._relay = relay
         self._store = store
         self._timing = timing
@@ -111,16 +109,21 @@ class Sweep:
             stages = Repositories(session, self._database.clock).stages
             forgotten = stages.forgotten(limit=_BATCH)
             ready = {queue: stages.ready_count(queue) for queue in {stage.queue for stage in forgotten}}
-        return self._each(self._beyond_queue(forgotten, ready), self._send_again)
+        try:
+            missing = {queue: count - self._messages_in(queue) for queue, count in ready.items()}
+        except self._broker_errors as error:
+            # What it holds cannot be told, and it would take nothing now.
+            _log.warning("broker_unavailable", detail=str(error))
+            return 0
+        return self._each(self._beyond_queue(forgotten, missing), self._send_again)
 
-    def _beyond_queue(self, forgotten: Iterable[ReadyStage], ready: dict[str, int]) -> list[UUID]:
+    def _beyond_queue(self, forgotten: Iterable[ReadyStage], missing: Mapping[str, int]) -> list[UUID]:
         """
         Choose only as many stages as the queue has fewer messages than there are ready stages.
 
         A stage that merely waits in a long queue has its message; sending a second one would
         make the queue longer still.
         """
-        missing = {queue: count - self._messages_in(queue) for queue, count in ready.items()}
         chosen: list[UUID] = []
         taken: Counter[str] = Counter()
         for stage in forgotten:
@@ -130,13 +133,7 @@ class Sweep:
         return chosen
 
     def _messages_in(self, queue: str) -> int:
-        try:
-            with self._app.connection_for_write() as connection, connection.channel() as channel:
-                declared: Any = Queue(queue, channel=channel).queue_declare(passive=True)
-                return int(declared.message_count)
-        except ChannelError:
-            # A queue that is not there holds no message.
-            return 0
+        return messages_in(self._app, queue)
 
     def _send_again(self, run: UUID) -> bool:
         return send_again(self._database, run, grace=self._timing.grace, longest=self._timing.longest_grace)
@@ -196,7 +193,7 @@ class Sweeper:
                 self._sweep.run_once()
                 self._afterwards()
                 due = self._sweep.seconds_to_next()
-            except (WorkflowError, BrokerError, OSError) as error:
+            except (WorkflowError, OSError) as error:
                 _log.warning("sweep_interrupted", detail=str(error))
                 due = None
             # A process edge: a sweeper that died silently would be worse.

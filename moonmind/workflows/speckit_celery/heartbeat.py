@@ -21,6 +21,15 @@ _log = structlog.get_logger(__name__)
 _CANCEL_LOOK_SECONDS = 1.0
 
 
+@dataclass(frozen=True)
+class HeldStage:
+    """A claim of this process whose thread has not ended yet, whether or not its lease still holds."""
+
+    claimed: ClaimedStage
+    seconds: float
+    """How long ago it was claimed."""
+
+
 @dataclass(eq=False)
 class _Listener:
     renewed: Callable[[float], None]
@@ -31,14 +40,14 @@ class LeaseBook:
     """The leases this process holds, so that a shutdown can give all of them up."""
 
     def __init__(self) -> None:
-        self._leases: set[StageLease] = set()
+        self._leases: dict[StageLease, float] = {}
         self._lock = threading.Lock()
         self._closed = False
 
     def add(self, lease: "StageLease") -> None:
         """Note a lease; after `give_up_all` it is given up at once."""
         with self._lock:
-            self._leases.add(lease)
+            self._leases[lease] = time.monotonic()
             closed = self._closed
         if closed:
             lease.give_up()
@@ -46,7 +55,13 @@ class LeaseBook:
     def remove(self, lease: "StageLease") -> None:
         """Forget a lease that ended."""
         with self._lock:
-            self._leases.discard(lease)
+            self._leases.pop(lease, None)
+
+    def held(self) -> tuple[HeldStage, ...]:
+        """Return the stages whose threads are at work."""
+        now = time.monotonic()
+        with self._lock:
+            return tuple(HeldStage(lease.claimed, now - since) for lease, since in self._leases.items())
 
     def give_up_all(self) -> None:
         """Stop the processes of every running stage; the stages are then taken over as not crashed."""
@@ -78,7 +93,7 @@ class StageLease:
     ) -> None:
         self._book = book
         self._database = database
-        self._claimed = claimed
+        self.claimed = claimed
         self._lease = lease
         self._beat = beat.total_seconds()
         self._listeners: list[_Listener] = []
@@ -153,8 +168,8 @@ class StageLease:
                 self._lost.set()
                 _log.warning(
                     "lease_lost",
-                    run=str(self._claimed.run_id),
-                    stage=self._claimed.stage.value,
+                    run=str(self.claimed.run_id),
+                    stage=self.claimed.stage.value,
                 )
                 self._tell(lambda listener: listener.lost())
                 return
@@ -164,10 +179,10 @@ class StageLease:
         try:
             with self._database.transaction() as session:
                 stages = Repositories(session, self._database.clock).stages
-                return stages.renew(self._claimed.stage_id, token=self._claimed.token, lease=self._lease)
+                return stages.renew(self.claimed.stage_id, token=self.claimed.token, lease=self._lease)
         # Whatever the driver or its pool says: a thread that died of it would lose the stage.
         except (WorkflowError, SQLAlchemyError) as error:
-            _log.warning("lease_not_renewed", run=str(self._claimed.run_id), detail=str(error))
+            _log.warning("lease_not_renewed", run=str(self.claimed.run_id), detail=str(error))
             return None
 
     def _look_for_cancel(self) -> None:
@@ -176,7 +191,7 @@ class StageLease:
             return
         try:
             with self._database.reading() as session:
-                asked = Repositories(session, self._database.clock).runs.is_cancel_requested(self._claimed.run_id)
+                asked = Repositories(session, self._database.clock).runs.is_cancel_requested(self.claimed.run_id)
         except (WorkflowError, SQLAlchemyError):
             return
         if asked:
