@@ -1,5 +1,6 @@
 """Make repositories with features to work on, cheaply: one run is active for each feature at a time."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 _FEATURES_PER_REPOSITORY = 4
 _OWNER = "proof"
 _STAMP = 1_700_000_000
-_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "PATH": "/usr/local/bin:/usr/bin:/bin"}
+_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def repository_path(forge_root: Path, feature: Feature) -> Path:
 
 def git(*arguments: str, stdin: bytes = b"") -> str:
     """Run git without anybody's settings; raises `CalledProcessError` when it refuses."""
-    done = subprocess.run(["git", *arguments], input=stdin, env=_ENVIRONMENT, check=True, capture_output=True)
+    # By its full path: without the settings of the environment there is no PATH to find it on.
+    program = shutil.which("git") or "git"
+    done = subprocess.run([program, *arguments], input=stdin, env=_ENVIRONMENT, check=True, capture_output=True)
     return done.stdout.decode("utf-8", "replace")
 
 

@@ -97,6 +97,8 @@ class Outcome:
         """Why this proof says less than was asked for; empty when it is complete."""
         least = least_at_each_stage(self.asked_faults)
         found: list[str] = []
+        if self.findings.runs < self.asked_runs:
+            found.append(f"only {self.findings.runs} of {self.asked_runs} runs were accepted")
         if len(self.faults) < self.asked_faults:
             found.append(f"only {len(self.faults)} of {self.asked_faults} faults hit a live run")
         found += [f"only {hit} faults hit {stage}" for stage, hit in self.by_stage.items() if hit < least]

@@ -13,6 +13,7 @@ from random import Random
 
 from api_service.db.session import Database
 from moonmind.domain.errors import WorkflowError
+from moonmind.domain.failures import FailureCode
 from moonmind.prove import remote
 from moonmind.prove.auditing import Audit
 from moonmind.prove.breaking import Breaker
@@ -57,6 +58,7 @@ def prove(order: ProofOrder, say: Say) -> Outcome:
     Whatever happens, its processes end with this call, and its folder goes unless it is to be kept.
     """
     begun = time.monotonic()
+    _require_means(order.surroundings)
     supervisor = Supervisor()
     with _proof_folder(order, say) as folder:
         try:
@@ -66,6 +68,13 @@ def prove(order: ProofOrder, say: Say) -> Outcome:
             return _prove_on(order, stack, say, begun)
         finally:
             supervisor.end_all()
+
+
+def _require_means(surroundings: Mapping[str, str]) -> None:
+    if sys.platform != "linux":
+        raise WorkflowError(FailureCode.PROOF_NOT_POSSIBLE, "A proof binds processes to each other as only Linux can.")
+    if shutil.which("git", path=surroundings.get("PATH")) is None:
+        raise WorkflowError(FailureCode.PROOF_NOT_POSSIBLE, "git is needed, and there is none on PATH.")
 
 
 def _prove_on(order: ProofOrder, stack: Stack, say: Say, begun: float) -> Outcome:

@@ -53,6 +53,10 @@ class TestOutcome:
         assert short.shortfalls == ["only 59 of 60 faults hit a live run"]
         assert not short.holds
 
+    def test_does_not_hold_with_fewer_runs_than_asked_for(self) -> None:
+        short = outcome(hits=60, asked=60, findings=Findings(9, {"succeeded": 9}))
+        assert short.shortfalls == ["only 9 of 10 runs were accepted"]
+
     def test_does_not_hold_when_a_stage_was_hardly_hit(self) -> None:
         few = outcome(hits=4, asked=60, findings=Findings(10, {"succeeded": 10}))
         assert f"only 0 faults hit {Stage.FINALIZE}" in few.shortfalls
