@@ -110,7 +110,8 @@ class WorkerLife:
 
     def _refuse_unfit(self, options: Mapping[str, Any]) -> None:
         """Raise `setting_invalid` for a command line with which this worker could not keep its promises."""
-        if options.get("pool_cls") not in {None, TaskPool, "threads"}:
+        # The command line's option has the first name, a caller's argument the second.
+        if (options.get("pool") or options.get("pool_cls")) not in {None, TaskPool, "threads"}:
             detail = "--pool: the stages run in threads, next to a thread that sweeps; leave the option out."
             raise WorkflowError(FailureCode.SETTING_INVALID, detail)
         threads = options.get("concurrency") or self._settings.worker_threads

@@ -113,6 +113,7 @@ class EmbeddedService:
             database=self._database,
             store=station.store,
             forge=station.services.forge,
+            workspace=station.services.workspace,
             agents=station.services.agents,
             redact=station.redact,
             courier=station.courier,

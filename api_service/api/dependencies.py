@@ -13,6 +13,7 @@ from api_service.db.session import Database
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.ports import Forge
+from moonmind.workflows import NewRun, Preview
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
 
 SESSION_COOKIE = "moonmind_session"
@@ -38,6 +39,8 @@ class ApiServices:
     forge: Forge
     check_credentials: Callable[[str], None]
     """Checks an agent and the forge before a retry; raises `credentials_invalid`."""
+    preview: Callable[[NewRun], Preview]
+    """Says what a run would do, and records nothing."""
     courier: Courier
     ready: Callable[[], Mapping[str, str]]
     """Names what is not ready, with words; empty when all is well."""

@@ -4,8 +4,9 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select, update
@@ -50,6 +51,19 @@ class NewToken:
     text: str
 
 
+@dataclass(frozen=True)
+class TokenRead:
+    """A token as it is listed."""
+
+    token_id: str
+    name: str
+    role: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
 class TokenRepository:
     """All SQL on tokens and browser sessions."""
 
@@ -72,6 +86,24 @@ class TokenRepository:
             )
         )
         return NewToken(token_id, f"mm_{token_id}_{secret}")
+
+    def all(self) -> Sequence[TokenRead]:
+        """Return every token, oldest first; never a secret."""
+        rows = self._session.scalars(select(ApiToken).order_by(ApiToken.created_at, ApiToken.id))
+        return [
+            TokenRead(row.id, row.name, row.role, row.created_at, row.expires_at, row.revoked_at, row.last_used_at)
+            for row in rows
+        ]
+
+    def revoke(self, token_id: str) -> bool:
+        """End a token and the browser sessions that it opened; False where there is no such token."""
+        token = ApiToken
+        found = self._session.scalar(select(token).where(token.id == token_id))
+        if found is None:
+            return False
+        if found.revoked_at is None:
+            found.revoked_at = self._clock.now()
+        return True
 
     def check(self, text: str) -> Operator | None:
         """Return whose token this is; None for anything that is not valid now."""

@@ -6,6 +6,7 @@ import click
 
 from api_service.db.schema import current_revision, upgrade_schema, wanted_revision
 from api_service.db.session import Database
+from moonmind.cli.options import json_option
 from moonmind.config.settings import read_settings
 
 
@@ -15,7 +16,7 @@ def db() -> None:
 
 
 @db.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 def upgrade(*, as_json: bool) -> None:
     """Run the migrations that are missing; safe to repeat."""
     database = _database()
@@ -30,7 +31,7 @@ def upgrade(*, as_json: bool) -> None:
 
 
 @db.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 def current(*, as_json: bool) -> None:
     """Show the revision of the database and the one this version needs."""
     found, wanted = current_revision(_database()), wanted_revision()

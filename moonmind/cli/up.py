@@ -11,7 +11,7 @@ from moonmind.embedded import EmbeddedService
 def up() -> None:
     """Run API, worker and sweeper in this process, over SQLite and without a broker."""
     settings = read_settings()
-    configure_logging(form=settings.log_format, level=settings.log_level)
+    configure_logging(settings)
     service = EmbeddedService(settings, process_environment())
     click.echo(f"Serving {settings.public_url} from {settings.data}.", err=True)
     click.echo(f"Your token is in {service.token_file}; the `moonmind` command finds it there by itself.", err=True)

@@ -111,6 +111,12 @@ def _worker() -> click.Command:
     return worker
 
 
+def _token() -> click.Command:
+    from moonmind.cli.token import token
+
+    return token
+
+
 def _db() -> click.Command:
     from moonmind.cli.db import db
 
@@ -138,5 +144,6 @@ VERBS = {
     "up": Verb(_SERVICE, "Start everything in one process.", _up),
     "api": Verb(_SERVICE, "Start the HTTP API.", _api),
     "worker": Verb(_SERVICE, "Start a worker.", _worker),
+    "token": Verb(_SERVICE, "Make, list and revoke tokens for operators.", _token),
     "db": Verb(_SERVICE, "Bring the database to this version's schema.", _db),
 }

@@ -1,12 +1,15 @@
 """Read everything an operator can set: environment, then `config.toml`, then defaults."""
 
 import os
+import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,6 +21,10 @@ from moonmind.domain.patch_policy import DEFAULT_PROTECTED_PATHS
 CONFIG_FILE = "config.toml"
 Seconds = Annotated[float, Field(gt=0)]
 Names = Annotated[tuple[str, ...], NoDecode]
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/")
+_DATABASES = ("sqlite:///", "postgresql+psycopg://")
+_BROKERS = ("memory://", "redis://", "rediss://", "amqp://", "amqps://")
 
 
 class Settings(BaseSettings):
@@ -66,6 +73,37 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = Field("auto", validation_alias="MOONMIND_LOG_FORMAT")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", validation_alias="MOONMIND_LOG_LEVEL")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _check_scheme(value.get_secret_value(), _DATABASES)
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, value: SecretStr) -> SecretStr:
+        _check_scheme(value.get_secret_value(), _BROKERS)
+        return value
+
+    @field_validator("agent_command")
+    @classmethod
+    def _is_command(cls, value: str) -> str:
+        try:
+            shlex.split(value)
+        except ValueError as error:
+            message = f"cannot be split into words: {error}"
+            raise ValueError(message) from error
+        return value
+
+    @field_validator("artifact_root", "data_dir", "local_forge_root")
+    @classmethod
+    def _is_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and _SCHEME.match(str(value)):
+            message = "must be a folder; this version keeps files on a disk alone"
+            raise ValueError(message)
+        return value
+
     @field_validator("protected_paths", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -109,6 +147,13 @@ class Settings(BaseSettings):
         return self.codex_queue, self.publish_queue or self.codex_queue
 
     @property
+    def secret_values(self) -> tuple[str, ...]:
+        """What may stand in nothing that is stored, logged, answered or pushed."""
+        urls = [url.get_secret_value() for url in (self.database_url, self.broker_url) if url is not None]
+        passwords = [unquote(password) for url in urls if (password := urlsplit(url).password)]
+        return (*(url for url in urls if "@" in url), *passwords)
+
+    @property
     def lease(self) -> timedelta:
         """How long a claim lasts without renewal."""
         return timedelta(seconds=self.lease_seconds)
@@ -139,25 +184,42 @@ def read_settings(environment: Mapping[str, str] | None = None, *, config_file: 
     """
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = dict(_from_file(config_file or Path(CONFIG_FILE)))
-    values.update({name: value for name, value in environment.items() if value != ""})
-    for name in _names():
-        path = environment.get(f"{name}_FILE")
-        if path:
-            values[name] = _secret_file(f"{name}_FILE", Path(path))
+    values.update(_from_environment(environment))
     try:
-        return Settings(**{name: value for name, value in values.items() if name in _names()})
+        return Settings(**values)
     except ValidationError as error:
         words = "; ".join(f"{_variable(entry['loc'])}: {entry['msg']}" for entry in error.errors())
         raise WorkflowError(FailureCode.SETTING_INVALID, f"{words}.") from error
 
 
-def _names() -> frozenset[str]:
-    names: set[str] = set()
-    for field in Settings.model_fields.values():
+def _fields_by_name() -> Mapping[str, str]:
+    """Return the field behind each name of a variable; some fields have two names."""
+    found: dict[str, str] = {}
+    for field_name, field in Settings.model_fields.items():
         alias = field.validation_alias
         choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-        names.update(str(choice) for choice in choices if choice)
-    return frozenset(names)
+        found.update({str(choice): field_name for choice in choices if choice})
+    return found
+
+
+def _from_environment(environment: Mapping[str, str]) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field in _fields_by_name().items():
+        value, path = environment.get(name, ""), environment.get(f"{name}_FILE", "")
+        if value and path:
+            raise WorkflowError(FailureCode.SETTING_INVALID, f"{name} and {name}_FILE are both set; keep one of them.")
+        if path:
+            value = _secret_file(f"{name}_FILE", Path(path))
+        if value:
+            # The first name of a field wins over its other one.
+            found.setdefault(field, value)
+    return found
+
+
+def _check_scheme(url: str, schemes: tuple[str, ...]) -> None:
+    if not url.startswith(schemes):
+        message = f"must start with {' or '.join(schemes)}"
+        raise ValueError(message)
 
 
 def _from_file(path: Path) -> Mapping[str, Any]:
@@ -171,10 +233,11 @@ def _from_file(path: Path) -> Mapping[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in document.items():
         flat.update(value if isinstance(value, dict) else {name: value})
-    unknown = sorted(set(flat) - _names())
+    fields = _fields_by_name()
+    unknown = sorted(set(flat) - set(fields))
     if unknown:
         raise WorkflowError(FailureCode.SETTING_INVALID, f"{path} has unknown settings: {', '.join(unknown)}.")
-    return flat
+    return {fields[name]: value for name, value in flat.items()}
 
 
 def _secret_file(variable: str, path: Path) -> str:
@@ -185,4 +248,6 @@ def _secret_file(variable: str, path: Path) -> str:
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    return str(location[0]) if location else "settings"
+    """Return the variable's name for a field, which is what an operator can correct."""
+    field = str(location[0]) if location else ""
+    return next((name for name, known in _fields_by_name().items() if field in {name, known}), "settings")

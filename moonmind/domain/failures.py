@@ -16,6 +16,7 @@ class FailureCode(StrEnum):
     PAYLOAD_TOO_LARGE = "payload_too_large"
     AUTHENTICATION_REQUIRED = "authentication_required"
     ROLE_NOT_ALLOWED = "role_not_allowed"
+    TOKEN_NOT_FOUND = "token_not_found"  # noqa: S105 - a failure code
     WORKFLOW_NOT_FOUND = "workflow_not_found"
     WORKFLOW_CONFLICT = "workflow_conflict"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
@@ -144,7 +145,13 @@ CATALOGUE: Mapping[FailureCode, Failure] = {
         FailureKind.FORBIDDEN,
         "The token's role does not allow this",
         "Reading needs the role viewer, starting and stopping runs needs operator.",
-        "Ask an administrator for a token with the role that this needs.",
+        "Ask an administrator for one that does: `moonmind token create NAME --role operator`.",
+    ),
+    FailureCode.TOKEN_NOT_FOUND: Failure(
+        FailureKind.NOT_FOUND,
+        "There is no such token",
+        "The id is unknown to this installation.",
+        "List the tokens with `moonmind token list`.",
     ),
     FailureCode.WORKFLOW_NOT_FOUND: Failure(
         FailureKind.NOT_FOUND,
@@ -230,7 +237,7 @@ CATALOGUE: Mapping[FailureCode, Failure] = {
         _UNAVAILABLE,
         "The database does not answer",
         "It is down, not reachable, or out of connections.",
-        "Wait a moment and try again; `moonmind doctor` tells whether it is back.",
+        "Wait a moment and try again; `moonmind db current` tells whether it is back.",
     ),
     FailureCode.SCHEMA_OUTDATED: Failure(
         _UNAVAILABLE,

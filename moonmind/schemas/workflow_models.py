@@ -17,7 +17,8 @@ BranchName = Annotated[
 ]
 
 
-Notes = Annotated[str, StringConstraints(max_length=1024)]
+# PostgreSQL takes no NUL in a text, and nothing means anything by one.
+Notes = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00]*$")]
 
 
 class Model(BaseModel):
@@ -73,9 +74,9 @@ class RunQuery(Model):
     """Which runs to list."""
 
     status: list[RunStatus] = []
-    repository: str | None = None
-    feature_key: str | None = None
-    requested_by: str | None = None
+    repository: Line | None = None
+    feature_key: Line | None = None
+    requested_by: Line | None = None
     created_after: AwareDatetime | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 25
     cursor: str | None = None

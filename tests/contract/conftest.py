@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -20,7 +21,10 @@ from api_service.main import create_app
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.forges.local import LocalForge
+from moonmind.testing.agents import ScriptedAgent
+from moonmind.workflows import preview_spec_workflow_run
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
+from moonmind.workspace.checkout import GitWorkspace
 
 
 @dataclass
@@ -31,6 +35,8 @@ class Served:
     database: Database
     store: FileArtifactStore
     forge: LocalForge
+    workspace: GitWorkspace
+    agent: ScriptedAgent = field(default_factory=lambda: ScriptedAgent(lambda _work: None))
     sent: list[UUID] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     broken_credentials: str = ""
@@ -76,6 +82,7 @@ def serve(database: Database, folder: Path) -> Iterator[Served]:
             database=database,
             store=FileArtifactStore(folder / "artifacts"),
             forge=LocalForge(folder / "forge", public_url=url),
+            workspace=GitWorkspace(folder / "workspaces"),
         )
         app = create_app(_services(served, lambda: served.missing))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
@@ -95,6 +102,13 @@ def _services(served: Served, ready: Callable[[], Mapping[str, str]]) -> ApiServ
         redact=lambda content: content.replace(b"s3cret", b"[redacted]"),
         forge=served.forge,
         check_credentials=served.check_credentials,
+        preview=partial(
+            preview_spec_workflow_run,
+            forge=served.forge,
+            workspace=served.workspace,
+            agents={"command": served.agent},
+            max_tasks=25,
+        ),
         courier=served.sent.append,
         ready=ready,
         public_url=served.url,

@@ -15,7 +15,8 @@ from moonmind.workflows.reading import find_artifact, read_log_page
 from moonmind.workflows.speckit_celery.serializers import API_PREFIX
 
 router = APIRouter(prefix=API_PREFIX, tags=["artifacts"], responses=PROBLEMS)
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_LARGEST_OFFSET = 2**62
 _SAFETY = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -73,7 +74,7 @@ def read_log(
     run_id: UUID,
     services: ServicesDep,
     _viewer: ViewerDep,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
     stage: Stage = Stage.SUBMIT,
 ) -> Response:
     """

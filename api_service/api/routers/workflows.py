@@ -1,6 +1,8 @@
 """Serve runs: order them, list them, and show what became of them."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from api_service.api.dependencies import ApiServices, OperatorDep, ServicesDep, 
 from api_service.api.problems import NOT_FOUND, PROBLEM, PROBLEMS
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
+from moonmind.schemas.preview_models import PreviewRead
 from moonmind.schemas.workflow_models import (
     ArtifactList,
     RunCancel,
@@ -25,6 +28,7 @@ from moonmind.schemas.workflow_models import (
 from moonmind.workflows import (
     IdempotentRequest,
     NewRun,
+    Preview,
     RetryRequest,
     cancel_spec_workflow_run,
     retry_spec_workflow_run,
@@ -61,6 +65,21 @@ def create_run(
     services.courier(run_id)
     response.headers["Location"] = f"{API_PREFIX}/runs/{run_id}"
     return _read_run(services, run_id, RunParts())
+
+
+@router.post(
+    "/preview",
+    operation_id="previewRun",
+    responses={409: {**PROBLEM, "description": "What would end the run, such as a feature that is not there."}},
+)
+def preview_run(order: RunCreate, services: ServicesDep, operator: OperatorDep) -> PreviewRead:
+    """
+    Say what a run would do; nothing is written.
+
+    It reads the repository with the service's own rights, so it takes an operator as a run does.
+    """
+    preview = services.preview(_new_run(order, services, requested_by=operator.name))
+    return PreviewRead.model_validate(_without_secrets(preview, services.redact))
 
 
 @router.get("/runs", operation_id="listRuns")
@@ -138,7 +157,8 @@ def list_tasks(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> TaskL
     with services.database.reading() as session:
         repositories = Repositories(session, services.database.clock)
         repositories.runs.get(run_id)
-        return TaskList(run_id=run_id, tasks=[task_read(row) for row in repositories.stages.all([run_id])])
+        files, rows = repositories.artifacts.all(run_id), repositories.stages.all([run_id])
+        return TaskList(run_id=run_id, tasks=[task_read(row, files) for row in rows])
 
 
 @router.get("/runs/{run_id}/artifacts", operation_id="listArtifacts", responses=NOT_FOUND)
@@ -149,6 +169,17 @@ def list_artifacts(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> A
         repositories.runs.get(run_id)
         rows = repositories.artifacts.all(run_id)
         return ArtifactList(run_id=run_id, artifacts=[artifact_read(row) for row in rows])
+
+
+def _without_secrets(preview: Preview, redact: Callable[[bytes], bytes]) -> Preview:
+    def clean(text: str) -> str:
+        return redact(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+
+    return replace(
+        preview,
+        tasks=tuple(replace(task, text=clean(task.text)) for task in preview.tasks),
+        prompt=None if preview.prompt is None else clean(preview.prompt),
+    )
 
 
 def _read_run(services: ApiServices, run_id: UUID, parts: RunParts) -> RunRead:

@@ -26,6 +26,9 @@ def end_run(
     row.message = ended.message
     row.code = ended.code.value if ended.code else None
     row.remedy = remedy
+    if failed and ended.facts:
+        # What a stage that failed found instead of a result.
+        row.result = dict(ended.facts)
     if row.status == StageStatus.RUNNING.value:
         repositories.stages.move(row, StageStatus.FAILED if failed else StageStatus.SUCCEEDED)
     repositories.runs.record(

@@ -13,12 +13,14 @@ from moonmind.domain.errors import CancelRecordedError, StaleClaimError, Workflo
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.outcomes import Done, Ended, Outcome
 from moonmind.domain.states import RunStatus
+from moonmind.telemetry.redaction import Redactor
 from moonmind.workflows.speckit_celery.claim_artifacts import ClaimArtifacts
 from moonmind.workflows.speckit_celery.claims import ClaimTerms, claim_stage, park_for_slot
 from moonmind.workflows.speckit_celery.completion import Completion, complete_stage
 from moonmind.workflows.speckit_celery.credentials import RecordedCredentials
 from moonmind.workflows.speckit_celery.guard import ClaimGuard
 from moonmind.workflows.speckit_celery.heartbeat import StageLease
+from moonmind.workflows.speckit_celery.recording import without_secrets
 from moonmind.workflows.speckit_celery.services import Services
 from moonmind.workflows.speckit_celery.summaries import write_summary
 
@@ -83,6 +85,8 @@ def _store_id(services: Services) -> str | None:
 def _perform(services: Services, claimed: ClaimedStage, work: StageWork, *, asked_at: float) -> Completion:
     started = time.monotonic()
     services.metrics.stage_started(claimed.stage, claimed.attempt)
+    if claimed.attempt > 1:
+        services.metrics.stage_retried(claimed.stage, claimed.attempt)
     _log.info("stage_started", attempt=claimed.attempt, token=claimed.token)
     artifacts = ClaimArtifacts(services.store, claimed)
     timing = services.timing
@@ -103,6 +107,8 @@ def _perform(services: Services, claimed: ClaimedStage, work: StageWork, *, aske
             services.credentials(claimed.run_id),
         )
         outcome = _outcome(context, work)
+        if outcome is not None:
+            outcome = without_secrets(outcome, Redactor(services.policy.known_secrets).text)
         seconds = time.monotonic() - started
         completion = Completion.STALE
         if outcome is not None:

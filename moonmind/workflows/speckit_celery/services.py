@@ -110,6 +110,7 @@ def make_agents(settings: Settings, environment: Mapping[str, str]) -> Mapping[s
             parent_environment=environment,
             wall=timedelta(seconds=settings.submit_timeout_seconds),
             idle=timedelta(seconds=settings.submit_idle_seconds),
+            hidden=(settings.data, settings.effective_artifact_root, settings.effective_forge_root),
         )
     _require_choice("SPEC_WORKFLOW_AGENT", settings.agent, AGENT_NAMES)
     return agents
@@ -126,14 +127,8 @@ def make_policy(settings: Settings) -> PatchPolicy:
     return PatchPolicy(
         max_bytes=settings.max_patch_bytes,
         protected_paths=settings.protected_paths,
-        known_secrets=known_secrets(settings),
+        known_secrets=settings.secret_values,
     )
-
-
-def known_secrets(settings: Settings) -> tuple[str, ...]:
-    """Return the secret values of this process, which may stand in nothing that it stores or pushes."""
-    urls = (settings.database_url, settings.broker_url)
-    return tuple(url.get_secret_value() for url in urls if url and "@" in url.get_secret_value())
 
 
 def require_credentials(forge: Forge, agents: Mapping[str, Agent], agent_name: str) -> None:

@@ -68,6 +68,13 @@ def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
     assert (settings.codex_queue, settings.poll_seconds) == ("environment", 7)
 
 
+def test_the_second_name_in_the_environment_comes_before_the_first_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('CELERY_BROKER_URL = "redis://file/0"\n')
+    settings = read({"SPEC_WORKFLOW_CELERY_BROKER_URL": "redis://environment/0"}, file)
+    assert settings.broker_url.get_secret_value() == "redis://environment/0"
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert read({"SPEC_WORKFLOW_CODEX_QUEUE": ""}).codex_queue == "codex"
 
@@ -87,6 +94,11 @@ def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
         ({"SPEC_WORKFLOW_FORGE": "cvs"}, "SPEC_WORKFLOW_FORGE"),
         ({"MOONMIND_PUBLIC_URL": "ftp://x"}, "MOONMIND_PUBLIC_URL"),
         ({"DATABASE_URL_FILE": "/nowhere/url"}, "DATABASE_URL_FILE"),
+        ({"DATABASE_URL": "mysql://db/x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "sqlite:///x", "DATABASE_URL_FILE": "/run/x"}, "DATABASE_URL_FILE"),
+        ({"CELERY_BROKER_URL": "http://broker"}, "CELERY_BROKER_URL"),
+        ({"SPEC_WORKFLOW_AGENT_COMMAND": "sh 'open"}, "SPEC_WORKFLOW_AGENT_COMMAND"),
+        ({"SPEC_WORKFLOW_ARTIFACT_ROOT": "s3://bucket/x"}, "SPEC_WORKFLOW_ARTIFACT_ROOT"),
     ],
 )
 def test_a_bad_value_stops_the_process_and_names_the_variable(environment: dict[str, str], named: str) -> None:

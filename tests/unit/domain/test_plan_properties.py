@@ -136,6 +136,8 @@ def documents(draw: st.DrawFn) -> str:
         elif kind in ("fence", "open fence"):
             fence = draw(st.sampled_from(["```", "````", "~~~"]))
             lines += [f"{pad}{fence}{draw(st.sampled_from(['', 'sh']))}", f"{pad}- [ ] T002 in code", f"{pad}# in code"]
+            # A fence ends the items that are deeper than it, and with them the indents below them.
+            indents = [indent for indent in indents if indent <= len(pad)]
             if kind == "fence":
                 lines.append(f"{pad}{fence}")
         elif kind == "comment":
@@ -168,6 +170,13 @@ class TestSecondOpinion:
         assert fences == code
         ours_headings = {line.number for line in ours if line.kind is LineKind.HEADING and line.parent is None}
         assert ours_headings == headings
+
+
+def test_an_item_deeper_than_commonmark_allows_is_an_item_nevertheless() -> None:
+    """A long search found this: the fence ends the inner item, so the last line is no item to CommonMark."""
+    document = "- [ ] T001 a\n  - [ ] T002 b\n  ```\n  code\n  ```\n  text\n      - [ ] T003 c\n"
+    ours = BlockReader(decode_plan(document.encode())).lines()
+    assert [line.number for line in ours if line.kind is LineKind.ITEM] == [1, 2, 7]
 
 
 def seconds(work: Callable[[], object]) -> float:
