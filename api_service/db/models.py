@@ -64,6 +64,10 @@ def _one_of(column: str, members: Iterable[StrEnum], *, name: str) -> CheckConst
 _ACTIVE = ", ".join(f"'{status.value}'" for status in sorted(ACTIVE_RUN_STATUSES))
 
 
+# The condition of a partial index, in the words that a query has to use for the index to serve it.
+RUNS_WITHOUT_SUMMARY = "finished_at IS NOT NULL AND summary_at IS NULL"
+
+
 class SpecWorkflowRun(Base):
     """One request for a phase, from the order to the pull request."""
 
@@ -80,6 +84,12 @@ class SpecWorkflowRun(Base):
             unique=True,
             sqlite_where=text(f"status IN ({_ACTIVE})"),
             postgresql_where=text(f"status IN ({_ACTIVE})"),
+        ),
+        Index(
+            "ix_spec_workflow_runs_without_summary",
+            "id",
+            sqlite_where=text(RUNS_WITHOUT_SUMMARY),
+            postgresql_where=text(RUNS_WITHOUT_SUMMARY),
         ),
         Index("ix_spec_workflow_runs_newest", "created_at", "id"),
         Index(
@@ -120,7 +130,6 @@ class SpecWorkflowRun(Base):
     base_branch: Mapped[str | None] = mapped_column(String(250))
     base_sha: Mapped[str | None] = mapped_column(String(64))
     branch_name: Mapped[str | None] = mapped_column(String(250))
-    branch_suffix: Mapped[int] = mapped_column(default=1)
     commit_sha: Mapped[str | None] = mapped_column(String(64))
     pr_url: Mapped[str | None] = mapped_column(Text)
     pr_number: Mapped[int | None]

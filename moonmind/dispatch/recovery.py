@@ -160,7 +160,8 @@ class Sweeper:
         self._sweep = sweep
         self._interval = interval.total_seconds()
         self._wanted = threading.Event()
-        self._slot_freed = threading.Event()
+        # Each freed slot lets one stage go on; a semaphore counts them without a lock of ours.
+        self._freed_slots = threading.Semaphore(0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -180,15 +181,14 @@ class Sweeper:
 
     def slot_freed(self) -> None:
         """Hand a freed agent slot to the stage that waited longest."""
-        self._slot_freed.set()
+        self._freed_slots.release()
         self._wanted.set()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wanted.clear()
             try:
-                if self._slot_freed.is_set():
-                    self._slot_freed.clear()
+                while self._freed_slots.acquire(blocking=False):
                     self._sweep.wake_for_slot()
                 self._sweep.run_once()
                 self._afterwards()

@@ -18,6 +18,7 @@ from moonmind.domain.ports import ArtifactFolder, ArtifactStore
 from moonmind.domain.results import StoredArtifact
 from moonmind.domain.states import STAGES, RetryMode, RunStatus, Stage
 from moonmind.workflows.speckit_celery.claims import statuses_of
+from moonmind.workflows.speckit_celery.recording import forget_results
 from moonmind.workflows.speckit_celery.repositories import Repositories, Stages
 
 _RETRIED = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
@@ -102,6 +103,7 @@ def _record(
         _refuse_unless_ended(run)
         if run.epoch != plan.epoch:
             raise WorkflowError(FailureCode.RETRY_NOT_ALLOWED, "Another retry came first.", runId=str(run.id))
+        forget_results(run, plan.stage)
         repositories.runs.reopen(run, plan.stage, notes=_joined(run.notes, request.notes))
         repositories.stages.add(run, plan.stage.onward, attempt=run.attempt, grace=grace)
         repositories.artifacts.record(run.id, [context], attempt=run.attempt)

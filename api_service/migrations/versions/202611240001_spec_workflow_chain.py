@@ -30,12 +30,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "operator_audit",
-        sa.Column(
-            "id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=True,
-            nullable=False,
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("token_id", sa.String(length=64), nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=True),
@@ -70,7 +65,6 @@ def upgrade() -> None:
         sa.Column("base_branch", sa.String(length=250), nullable=True),
         sa.Column("base_sha", sa.String(length=64), nullable=True),
         sa.Column("branch_name", sa.String(length=250), nullable=True),
-        sa.Column("branch_suffix", sa.Integer(), nullable=False),
         sa.Column("commit_sha", sa.String(length=64), nullable=True),
         sa.Column("pr_url", sa.Text(), nullable=True),
         sa.Column("pr_number", sa.Integer(), nullable=True),
@@ -108,18 +102,10 @@ def upgrade() -> None:
             "status IN ('pending', 'running', 'retrying', 'succeeded', 'failed', 'no_work', 'cancelled')",
             name=op.f("ck_spec_workflow_runs_status"),
         ),
-        sa.CheckConstraint(
-            "repository = lower(repository)",
-            name=op.f("ck_spec_workflow_runs_repository_lower"),
-        ),
+        sa.CheckConstraint("repository = lower(repository)", name=op.f("ck_spec_workflow_runs_repository_lower")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_spec_workflow_runs")),
     )
-    op.create_index(
-        "ix_spec_workflow_runs_newest",
-        "spec_workflow_runs",
-        ["created_at", "id"],
-        unique=False,
-    )
+    op.create_index("ix_spec_workflow_runs_newest", "spec_workflow_runs", ["created_at", "id"], unique=False)
     op.create_index(
         "ix_spec_workflow_runs_repository_newest",
         "spec_workflow_runs",
@@ -127,10 +113,15 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        "ix_spec_workflow_runs_status_newest",
+        "ix_spec_workflow_runs_status_newest", "spec_workflow_runs", ["status", "created_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_spec_workflow_runs_without_summary",
         "spec_workflow_runs",
-        ["status", "created_at", "id"],
+        ["id"],
         unique=False,
+        sqlite_where=sa.text("finished_at IS NOT NULL AND summary_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL AND summary_at IS NULL"),
     )
     op.create_index(
         "uq_spec_workflow_runs_active_feature",
@@ -160,10 +151,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["spec_workflow_runs.id"],
-            name=op.f("fk_idempotency_keys_run_id"),
-            ondelete="CASCADE",
+            ["run_id"], ["spec_workflow_runs.id"], name=op.f("fk_idempotency_keys_run_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_idempotency_keys")),
         sa.UniqueConstraint("token_id", "key", name=op.f("uq_idempotency_keys_token_id_key")),
@@ -177,17 +165,11 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["spec_workflow_runs.id"],
-            name=op.f("fk_pushed_refs_run_id"),
-            ondelete="CASCADE",
+            ["run_id"], ["spec_workflow_runs.id"], name=op.f("fk_pushed_refs_run_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pushed_refs")),
         sa.UniqueConstraint(
-            "repository",
-            "branch",
-            "commit_sha",
-            name=op.f("uq_pushed_refs_repository_branch_commit_sha"),
+            "repository", "branch", "commit_sha", name=op.f("uq_pushed_refs_repository_branch_commit_sha")
         ),
     )
     op.create_table(
@@ -220,12 +202,10 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint(
-            "(status = 'running') = (lease_until IS NOT NULL)",
-            name=op.f("ck_spec_workflow_task_states_lease"),
+            "(status = 'running') = (lease_until IS NOT NULL)", name=op.f("ck_spec_workflow_task_states_lease")
         ),
         sa.CheckConstraint(
-            "(status = 'waiting') = (next_poll_at IS NOT NULL)",
-            name=op.f("ck_spec_workflow_task_states_poll"),
+            "(status = 'waiting') = (next_poll_at IS NOT NULL)", name=op.f("ck_spec_workflow_task_states_poll")
         ),
         sa.CheckConstraint(
             "(status IN ('succeeded', 'failed', 'skipped')) = (finished_at IS NOT NULL)",
@@ -240,17 +220,11 @@ def upgrade() -> None:
             name=op.f("ck_spec_workflow_task_states_task_name"),
         ),
         sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["spec_workflow_runs.id"],
-            name=op.f("fk_spec_workflow_task_states_run_id"),
-            ondelete="CASCADE",
+            ["run_id"], ["spec_workflow_runs.id"], name=op.f("fk_spec_workflow_task_states_run_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_spec_workflow_task_states")),
         sa.UniqueConstraint(
-            "run_id",
-            "task_name",
-            "attempt",
-            name=op.f("uq_spec_workflow_task_states_run_id_task_name_attempt"),
+            "run_id", "task_name", "attempt", name=op.f("uq_spec_workflow_task_states_run_id_task_name_attempt")
         ),
     )
     op.create_index(
@@ -284,10 +258,7 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("expires_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["token_id"],
-            ["api_tokens.id"],
-            name=op.f("fk_web_sessions_token_id"),
-            ondelete="CASCADE",
+            ["token_id"], ["api_tokens.id"], name=op.f("fk_web_sessions_token_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("cookie_sha256", name=op.f("pk_web_sessions")),
     )
@@ -305,10 +276,7 @@ def upgrade() -> None:
         sa.Column("store_id", sa.String(length=64), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["spec_workflow_runs.id"],
-            name=op.f("fk_workflow_artifacts_run_id"),
-            ondelete="CASCADE",
+            ["run_id"], ["spec_workflow_runs.id"], name=op.f("fk_workflow_artifacts_run_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_artifacts")),
         sa.UniqueConstraint(
@@ -335,41 +303,25 @@ def upgrade() -> None:
         sa.Column("environment", sa.JSON(), nullable=False),
         sa.Column("checked_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint(
-            "status <> 'failed' OR message <> ''",
-            name=op.f("ck_workflow_credential_audits_failed_has_message"),
+            "status <> 'failed' OR message <> ''", name=op.f("ck_workflow_credential_audits_failed_has_message")
         ),
         sa.CheckConstraint(
-            "status IN ('passed', 'failed', 'skipped')",
-            name=op.f("ck_workflow_credential_audits_status"),
+            "status IN ('passed', 'failed', 'skipped')", name=op.f("ck_workflow_credential_audits_status")
         ),
         sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["spec_workflow_runs.id"],
-            name=op.f("fk_workflow_credential_audits_run_id"),
-            ondelete="CASCADE",
+            ["run_id"], ["spec_workflow_runs.id"], name=op.f("fk_workflow_credential_audits_run_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_credential_audits")),
     )
     op.create_index(
-        "ix_workflow_credential_audits_run",
-        "workflow_credential_audits",
-        ["run_id", "checked_at"],
-        unique=False,
+        "ix_workflow_credential_audits_run", "workflow_credential_audits", ["run_id", "checked_at"], unique=False
     )
     op.create_index(
-        "ix_workflow_credential_audits_subject",
-        "workflow_credential_audits",
-        ["subject", "checked_at"],
-        unique=False,
+        "ix_workflow_credential_audits_subject", "workflow_credential_audits", ["subject", "checked_at"], unique=False
     )
     op.create_table(
         "workflow_events",
-        sa.Column(
-            "id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=True,
-            nullable=False,
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("type", sa.String(length=16), nullable=False),
@@ -379,27 +331,16 @@ def upgrade() -> None:
         sa.Column("code", sa.String(length=64), nullable=True),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("at", UtcDateTime(), nullable=False),
-        sa.CheckConstraint(
-            "type IN ('run', 'stage', 'artifact', 'log')",
-            name=op.f("ck_workflow_events_type"),
-        ),
+        sa.CheckConstraint("type IN ('run', 'stage', 'artifact', 'log')", name=op.f("ck_workflow_events_type")),
         sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["spec_workflow_runs.id"],
-            name=op.f("fk_workflow_events_run_id"),
-            ondelete="CASCADE",
+            ["run_id"], ["spec_workflow_runs.id"], name=op.f("fk_workflow_events_run_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_events")),
         sa.UniqueConstraint("run_id", "seq", name=op.f("uq_workflow_events_run_id_seq")),
     )
     op.create_table(
         "workflow_outbox",
-        sa.Column(
-            "id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=True,
-            nullable=False,
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("from_stage", sa.String(length=16), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
@@ -412,10 +353,7 @@ def upgrade() -> None:
             name=op.f("ck_workflow_outbox_from_stage"),
         ),
         sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["spec_workflow_runs.id"],
-            name=op.f("fk_workflow_outbox_run_id"),
-            ondelete="CASCADE",
+            ["run_id"], ["spec_workflow_runs.id"], name=op.f("fk_workflow_outbox_run_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_outbox")),
     )
@@ -447,14 +385,10 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('intended', 'started', 'finished', 'abandoned')",
-            name=op.f("ck_agent_submissions_state"),
+            "state IN ('intended', 'started', 'finished', 'abandoned')", name=op.f("ck_agent_submissions_state")
         ),
         sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["spec_workflow_runs.id"],
-            name=op.f("fk_agent_submissions_run_id"),
-            ondelete="CASCADE",
+            ["run_id"], ["spec_workflow_runs.id"], name=op.f("fk_agent_submissions_run_id"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
             ["stage_id"],
@@ -527,6 +461,12 @@ def downgrade() -> None:
         table_name="spec_workflow_runs",
         sqlite_where=sa.text("status IN ('pending', 'retrying', 'running')"),
         postgresql_where=sa.text("status IN ('pending', 'retrying', 'running')"),
+    )
+    op.drop_index(
+        "ix_spec_workflow_runs_without_summary",
+        table_name="spec_workflow_runs",
+        sqlite_where=sa.text("finished_at IS NOT NULL AND summary_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL AND summary_at IS NULL"),
     )
     op.drop_index("ix_spec_workflow_runs_status_newest", table_name="spec_workflow_runs")
     op.drop_index("ix_spec_workflow_runs_repository_newest", table_name="spec_workflow_runs")

@@ -74,13 +74,7 @@ def claim_stage(database: Database, message: StageMessage, terms: ClaimTerms) ->
                 message="The first stage of this attempt started.",
             )
         repositories.runs.reach(run, message.stage)
-        repositories.runs.record(
-            run,
-            "stage",
-            stage=message.stage,
-            attempt=row.attempt,
-            status=StageStatus.RUNNING.value,
-        )
+        repositories.runs.record_stage(run, row)
         return ClaimedStage(
             row.id,
             run.id,
@@ -148,7 +142,7 @@ def take_over(
             return True
         repositories.stages.move(row, StageStatus.QUEUED)
         message = "Its worker is gone; the stage is queued again." if crashed else "Its worker was stopped."
-        repositories.runs.record(run, "stage", stage=stage, attempt=row.attempt, status=row.status, message=message)
+        repositories.runs.record_stage(run, row, message=message)
         _ask_again(repositories, run, stages, grace=grace)
         return True
 
@@ -187,13 +181,7 @@ def wake(
         if waiting_for is None and not repositories.stages.is_due(row.id):
             return False
         repositories.stages.move(row, StageStatus.QUEUED)
-        repositories.runs.record(
-            run,
-            "stage",
-            stage=Stage(row.task_name),
-            attempt=row.attempt,
-            status=StageStatus.QUEUED.value,
-        )
+        repositories.runs.record_stage(run, row)
         _ask_again(repositories, run, stages, grace=grace)
         return True
 
@@ -260,9 +248,7 @@ def _ready(repositories: Repositories, message: StageMessage) -> tuple[SpecWorkf
 
 def _is_elsewhere(run: SpecWorkflowRun, stage: Stage, store_id: str | None) -> bool:
     """Say whether a stage needs files that this worker does not see; discover needs none and may begin anew here."""
-    if stage is Stage.DISCOVER or store_id is None or run.artifact_store_id is None:
-        return False
-    return store_id != run.artifact_store_id
+    return stage is not Stage.DISCOVER and run.artifact_store_id not in {None, store_id}
 
 
 def _park_ready(
@@ -277,9 +263,7 @@ def _park_ready(
     """Park a stage that was not started: no token is taken and nothing counts as a crash."""
     repositories.stages.wait(row, after=after, waiting_for=waiting_for)
     row.message = words
-    repositories.runs.record(
-        run, "stage", stage=Stage(row.task_name), attempt=row.attempt, status=row.status, message=words
-    )
+    repositories.runs.record_stage(run, row, message=words)
 
 
 def _ask_again(

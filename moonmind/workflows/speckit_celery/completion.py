@@ -12,7 +12,7 @@ from moonmind.domain.outcomes import Done, Ended, Outcome, Parked
 from moonmind.domain.results import Discovered, StageResult, StoredArtifact
 from moonmind.domain.states import RunPhase, RunStatus, Stage, StageStatus
 from moonmind.workflows.speckit_celery.endings import cancel_closes, close_as_cancelled, end_run
-from moonmind.workflows.speckit_celery.recording import encode_result, record_result
+from moonmind.workflows.speckit_celery.recording import encode_result, record_paths, record_result
 from moonmind.workflows.speckit_celery.repositories import Repositories, Stages
 
 
@@ -55,6 +55,7 @@ def complete_stage(
             return _read_back(run, StageStatus(row.status))
         row.duration_ms = duration_ms
         repositories.artifacts.record(run.id, artifacts, attempt=claimed.attempt)
+        record_paths(run, artifacts)
         return _apply(repositories, run, stages, claimed.stage, outcome, grace=grace)
 
 
@@ -94,7 +95,10 @@ def _apply(
             if cancelled:
                 close_as_cancelled(repositories, run, stages)
                 return Completion.ENDED
-            repositories.stages.expect_message(stages[stage.onward[1]], within=grace)
+            following = stages[stage.onward[1]]
+            repositories.stages.expect_message(following, within=grace)
+            # This worker sends the next message of the chain: should it die first, whoever finds it dead sends it.
+            following.sent_by = stages[stage].owner
             return Completion.ADVANCED
         case Parked() if not cancel_closes(run, stages):
             _park(repositories, run, stages, stage, outcome)
@@ -126,7 +130,7 @@ def _succeed(
     record_result(run, result)
     if stage is Stage.SUBMIT:
         repositories.submissions.finish_live(row.id, state="finished")
-    repositories.runs.record(run, "stage", stage=stage, attempt=row.attempt, status=row.status)
+    repositories.runs.record_stage(run, row)
     return None
 
 
@@ -160,11 +164,4 @@ def _park(
     row = stages[stage]
     repositories.stages.wait(row, after=parked.after, waiting_for=parked.waiting_for)
     row.message = parked.reason
-    repositories.runs.record(
-        run,
-        "stage",
-        stage=stage,
-        attempt=row.attempt,
-        status=row.status,
-        message=parked.reason,
-    )
+    repositories.runs.record_stage(run, row, message=parked.reason)

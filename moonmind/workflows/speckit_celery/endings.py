@@ -31,15 +31,7 @@ def end_run(
         row.result = dict(ended.facts)
     if row.status == StageStatus.RUNNING.value:
         repositories.stages.move(row, StageStatus.FAILED if failed else StageStatus.SUCCEEDED)
-    repositories.runs.record(
-        run,
-        "stage",
-        stage=stage,
-        attempt=row.attempt,
-        status=row.status,
-        code=row.code,
-        message=ended.message,
-    )
+    repositories.runs.record_stage(run, row, code=row.code, message=ended.message)
     _skip_unfinished(repositories, run, stages)
     if ended.outcome:
         run.outcome = ended.outcome.value
@@ -67,20 +59,12 @@ def cancel_closes(run: SpecWorkflowRun, stages: Stages) -> bool:
 
 def close_as_cancelled(repositories: Repositories, run: SpecWorkflowRun, stages: Stages) -> None:
     """Close a locked run whose cancel was recorded; a stage that no one holds any more is given up."""
-    for stage, row in stages.items():
+    for row in stages.values():
         if row.status == StageStatus.RUNNING.value:
             row.code = FailureCode.RUN_CANCELLED.value
             row.message = "Stopped, since the run was cancelled."
             repositories.stages.move(row, StageStatus.FAILED)
-            repositories.runs.record(
-                run,
-                "stage",
-                stage=stage,
-                attempt=row.attempt,
-                status=row.status,
-                code=row.code,
-                message=row.message,
-            )
+            repositories.runs.record_stage(run, row, code=row.code, message=row.message)
     _skip_unfinished(repositories, run, stages)
     reason = f" Reason: {run.cancel_reason}" if run.cancel_reason else ""
     repositories.runs.move(run, RunStatus.CANCELLED, message=f"The run was cancelled.{reason}")
@@ -89,7 +73,7 @@ def close_as_cancelled(repositories: Repositories, run: SpecWorkflowRun, stages:
 def _skip_unfinished(repositories: Repositories, run: SpecWorkflowRun, stages: Stages) -> None:
     # A submission that stays live would keep its workspace for ever.
     repositories.submissions.abandon_live(run.id)
-    for stage, row in stages.items():
+    for row in stages.values():
         if row.status in {StageStatus.QUEUED.value, StageStatus.WAITING.value}:
             repositories.stages.move(row, StageStatus.SKIPPED)
-            repositories.runs.record(run, "stage", stage=stage, attempt=row.attempt, status=row.status)
+            repositories.runs.record_stage(run, row)

@@ -1,6 +1,6 @@
 """Turn stage results into JSON and back, and into the run's own columns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, assert_never, cast
 
@@ -73,11 +73,9 @@ def record_result(run: SpecWorkflowRun, result: StageResult) -> None:
         case Submitted():
             run.codex_task_id = result.task_id
             run.codex_task_url = result.task_url
-            run.codex_logs_path = result.logs.path if result.logs else None
-            run.codex_patch_path = result.patch.path if result.patch else None
             run.usage = _usage(result)
         case Applied():
-            run.codex_patch_path = result.patch.path
+            pass
         case Published():
             run.branch_name = result.branch
             run.commit_sha = result.commit_sha
@@ -88,6 +86,26 @@ def record_result(run: SpecWorkflowRun, result: StageResult) -> None:
             run.outcome = result.outcome.value
         case _:
             assert_never(result)
+
+
+def forget_results(run: SpecWorkflowRun, stage: Stage) -> None:
+    """Clear the columns that the stages from here on fill anew; the earlier attempt's rows keep what they held."""
+    if stage in {Stage.DISCOVER, Stage.SUBMIT}:
+        run.codex_task_id = run.codex_task_url = run.codex_logs_path = run.codex_patch_path = None
+        run.usage = run.commit_sha = None
+    if stage is Stage.DISCOVER:
+        run.base_sha = run.branch_name = run.pr_url = run.pr_number = None
+        run.phase_title = run.phase_line = None
+        run.phase_task_ids = []
+
+
+def record_paths(run: SpecWorkflowRun, artifacts: Sequence[StoredArtifact]) -> None:
+    """Point the run to its newest log and patch, also those of a stage that failed."""
+    for stored in artifacts:
+        if stored.artifact_type == "codex_logs":
+            run.codex_logs_path = stored.path
+        if stored.artifact_type == "codex_patch":
+            run.codex_patch_path = stored.path
 
 
 def _record_discovered(run: SpecWorkflowRun, found: Discovered) -> None:

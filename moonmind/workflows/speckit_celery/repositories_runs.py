@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import literal, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from api_service.db.models import SpecWorkflowRun, WorkflowEvent
+from api_service.db.models import RUNS_WITHOUT_SUMMARY, SpecWorkflowRun, SpecWorkflowTaskState, WorkflowEvent
 from api_service.db.types import Clock
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
@@ -207,7 +207,10 @@ class RunRepository:
         run.notes = notes
         run.outcome = run.finished_at = run.summary_at = None
         run.failure_code = run.failure_message = run.failure_remedy = run.failure_stage = None
-        run.cancel_requested_at = run.cancel_reason = run.publish_intent_at = None
+        run.cancel_requested_at = run.cancel_reason = None
+        if stage is not Stage.PUBLISH:
+            # What was pushed already still has to come to its pull request; new work has not begun to leave.
+            run.publish_intent_at = None
         self.move(run, RunStatus.RETRYING, message=f"Attempt {run.attempt} goes on with {stage.value}.")
         self._session.flush()
 
@@ -243,6 +246,13 @@ class RunRepository:
             )
         )
 
+    def record_stage(
+        self, run: SpecWorkflowRun, row: SpecWorkflowTaskState, *, code: str | None = None, message: str | None = None
+    ) -> None:
+        """Append what became of a stage, as its row says it now."""
+        stage = Stage(row.task_name)
+        self.record(run, "stage", stage=stage, attempt=row.attempt, status=row.status, code=code, message=message)
+
     def page(self, wanted: RunFilter, *, limit: int) -> Sequence[SpecWorkflowRun]:
         """Return the newest runs first; `before` is the last row of the page before."""
         run = SpecWorkflowRun
@@ -270,8 +280,7 @@ class RunRepository:
         """Return ended runs of an artifact store whose summary was not written yet, oldest first."""
         run = SpecWorkflowRun
         statement = select(run.id).where(
-            run.finished_at.is_not(None),
-            run.summary_at.is_(None),
+            text(RUNS_WITHOUT_SUMMARY),
             run.artifact_store_id.is_(None) | (run.artifact_store_id == store_id),
             run.status.not_in(ACTIVE_STATUSES),
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from api_service.db.models import SpecWorkflowRun, SpecWorkflowTaskState
@@ -171,7 +171,7 @@ class StageRepository:
         """Return runs with a running stage that nobody renews."""
         stage = SpecWorkflowTaskState
         return self._run_ids(
-            stage.status == StageStatus.RUNNING.value,
+            _is(StageStatus.RUNNING),
             stage.lease_until <= self._clock.now(),
             limit=limit,
         )
@@ -180,7 +180,7 @@ class StageRepository:
         """Return runs with a running stage that one of these holders had."""
         stage = SpecWorkflowTaskState
         return self._run_ids(
-            stage.status == StageStatus.RUNNING.value,
+            _is(StageStatus.RUNNING),
             stage.owner.in_(owners),
             limit=10_000,
         )
@@ -189,7 +189,7 @@ class StageRepository:
         """Return runs with a waiting stage whose time has come."""
         stage = SpecWorkflowTaskState
         return self._run_ids(
-            stage.status == StageStatus.WAITING.value,
+            _is(StageStatus.WAITING),
             stage.next_poll_at <= self._clock.now(),
             limit=limit,
         )
@@ -198,7 +198,7 @@ class StageRepository:
         """Count the stages of older runs that wait for the same."""
         stage = SpecWorkflowTaskState
         ahead = (
-            stage.status == StageStatus.WAITING.value,
+            _is(StageStatus.WAITING),
             stage.waiting_for == waiting_for,
             stage.run_id < run_id,
         )
@@ -219,7 +219,7 @@ class StageRepository:
         The oldest run, not the longest wait: a stage that looks again on its own begins a new wait.
         """
         stage = SpecWorkflowTaskState
-        waiting = (stage.status == StageStatus.WAITING.value, stage.waiting_for == what)
+        waiting = (_is(StageStatus.WAITING), stage.waiting_for == what)
         statement = select(stage.run_id).where(*waiting).order_by(stage.run_id).limit(limit)
         return self._session.scalars(statement).all()
 
@@ -228,7 +228,7 @@ class StageRepository:
         run, stage = SpecWorkflowRun, SpecWorkflowTaskState
         live = select(stage.id).where(
             stage.run_id == run.id,
-            stage.status == StageStatus.RUNNING.value,
+            _is(StageStatus.RUNNING),
             stage.lease_until > self._clock.now(),
         )
         wanted = (
@@ -242,7 +242,7 @@ class StageRepository:
         """Return ready stages whose message is overdue, the longest overdue first."""
         stage = SpecWorkflowTaskState
         overdue = (
-            stage.status == StageStatus.QUEUED.value,
+            _is(StageStatus.QUEUED),
             stage.next_dispatch_at <= self._clock.now(),
         )
         statement = select(stage).where(*overdue).order_by(stage.next_dispatch_at).limit(limit)
@@ -252,7 +252,7 @@ class StageRepository:
         """Count the ready stages of a queue; each should have a message."""
         stage = SpecWorkflowTaskState
         ready = (
-            stage.status == StageStatus.QUEUED.value,
+            _is(StageStatus.QUEUED),
             stage.next_dispatch_at.is_not(None),
             stage.queue == queue,
         )
@@ -262,7 +262,7 @@ class StageRepository:
         """Return runs with a ready stage last sent by these holders (None: by anybody)."""
         stage = SpecWorkflowTaskState
         ready = [
-            stage.status == StageStatus.QUEUED.value,
+            _is(StageStatus.QUEUED),
             stage.next_dispatch_at.is_not(None),
         ]
         if senders is not None:
@@ -272,16 +272,19 @@ class StageRepository:
     def seconds_to_next_poll(self) -> float | None:
         """Return how long until the next waiting stage is due; None when nothing waits."""
         stage = SpecWorkflowTaskState
-        statement = select(func.min(stage.next_poll_at), self._clock.now()).where(
-            stage.status == StageStatus.WAITING.value
-        )
+        statement = select(func.min(stage.next_poll_at), self._clock.now()).where(_is(StageStatus.WAITING))
         due, now = self._session.execute(statement).one()
         return None if due is None else (due - now).total_seconds()
 
-    def _run_ids(self, *where: object, limit: int) -> Sequence[UUID]:
-        stage = SpecWorkflowTaskState
-        statement = select(stage.run_id).where(*where).distinct().order_by(stage.run_id).limit(limit)  # type: ignore[arg-type]
-        return self._session.scalars(statement).all()
+    def _run_ids(self, *where: ColumnElement[bool], limit: int) -> Sequence[UUID]:
+        # Neither DISTINCT nor an order: either would keep SQLite from the partial index that finds these few rows.
+        statement = select(SpecWorkflowTaskState.run_id).where(*where).limit(limit)
+        return sorted(set(self._session.scalars(statement)))
 
 
 _PUBLISHING = frozenset({Stage.PUBLISH, Stage.FINALIZE})
+
+
+def _is(status: StageStatus) -> ColumnElement[bool]:
+    """Compare with a literal: a bound value would keep SQLite from the partial index of that status."""
+    return SpecWorkflowTaskState.status == literal_column(f"'{status.value}'")

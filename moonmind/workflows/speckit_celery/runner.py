@@ -76,7 +76,7 @@ def _claim(services: Services, message: StageMessage, *, may_start: bool) -> Cla
 
 
 def _store_id(services: Services) -> str | None:
-    """Return the store that this worker sees; without one the stage fails with a code of its own."""
+    """Return the store that this worker sees; without one it hands back the stages that need files."""
     with suppress(WorkflowError):
         return services.store.store_id
     return None
@@ -157,6 +157,13 @@ def _complete(services: Services, context: StageContext, outcome: Outcome, *, du
                 _log.warning("outcome_not_recorded", detail=error.detail)
                 return Completion.STALE
             time.sleep(_COMPLETE_PAUSE_SECONDS)
+        # The process edge again: an outcome that cannot be written down ends the run instead of
+        # being tried by one worker after the other.
+        except Exception as error:  # noqa: BLE001
+            _log.exception("outcome_not_recorded")
+            if isinstance(outcome, Ended):
+                return Completion.STALE
+            outcome = Ended.failed(FailureCode.STAGE_FAILED_UNEXPECTEDLY, f"{type(error).__name__} while recording.")
 
 
 def _report(

@@ -265,3 +265,34 @@ class TestCancel:
         cancel_spec_workflow_run(database, run_id, reason=None)
         retry(database, store, run_id)
         assert claim(run_id, Stage.APPLY, epoch=2).attempt == 2
+
+
+class TestWhatARestartForgets:
+    def test_a_restart_shows_nothing_of_the_attempt_before(
+        self, database: Database, store: FileArtifactStore, start: Start, fail: Fail
+    ) -> None:
+        run_id = start()
+        fail(run_id, Stage.FINALIZE, FailureCode.STAGE_FAILED_UNEXPECTEDLY)
+        retry(database, store, run_id, RetryMode.RESTART)
+        with database.reading() as session:
+            run = Repositories(session, database.clock).runs.get(run_id)
+        assert (run.base_sha, run.branch_name, run.pr_url, run.commit_sha) == (None, None, None, None)
+
+    def test_what_was_pushed_still_comes_to_its_pull_request_when_a_resumed_publish_is_cancelled(
+        self,
+        database: Database,
+        store: FileArtifactStore,
+        start: Start,
+        reach: Reach,
+        claim: ClaimIt,
+        complete: Complete,
+    ) -> None:
+        run_id = start()
+        reach(run_id, Stage.PUBLISH)
+        claimed = claim(run_id, Stage.PUBLISH)
+        ClaimGuard(database, claimed).begin(PushIntent("moonmind/x", "5" * 40))
+        complete(claimed, Ended.failed(FailureCode.PULL_REQUEST_REFUSED, "No."))
+        retry(database, store, run_id)
+        cancel_spec_workflow_run(database, run_id, reason=None)
+        resumed = claim(run_id, Stage.PUBLISH, epoch=2)
+        ClaimGuard(database, resumed).begin(PullRequestIntent("moonmind/x"))

@@ -126,7 +126,7 @@ class Line:
 
     def claim_elsewhere(self, stage: Stage) -> ClaimedStage:
         """Take a stage as another worker would."""
-        terms = ClaimTerms("worker-b", timedelta(seconds=60), timedelta(minutes=5))
+        terms = ClaimTerms("worker-b", timedelta(seconds=60), timedelta(minutes=5), self.desk.store.store_id)
         claimed = claim_stage(self.database, StageMessage(self.run_id, stage, self.row().epoch), terms)
         assert isinstance(claimed, ClaimedStage)
         return claimed
