@@ -5,12 +5,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from moonmind.agents.confinement import UNCONFINED, confinement, is_within
 from moonmind.agents.environment import agent_environment
 from moonmind.agents.output_log import last_words
 from moonmind.agents.supervised import SupervisedExit, SupervisedOrder, is_supported, run_supervised
@@ -22,18 +24,33 @@ from moonmind.domain.states import AuditStatus
 
 _NAME = "command"
 _REMEDY = "Set SPEC_WORKFLOW_AGENT_COMMAND to a program that the worker's user may run, then restart the worker."
+_SEPARATE = "Run the worker on Linux 5.19 or newer with Landlock, or on a host of its own; see docs/how-it-works.md."
+# Longer than it takes with a home of millions of files, and shorter than a disk that hangs.
+_LONGEST_REMOVAL_SECONDS = 120.0
 
 
 class CommandAgent:
-    """The agent that the operator names as a command line; it runs in the tree, without a shell."""
+    """
+    The agent that the operator names as a command line; it runs in the tree, without a shell.
+
+    It may write in its tree and its private home alone, and read nothing in the `hidden` folders, where
+    the kernel can confine it.
+    """
 
     def __init__(
-        self, argv: Sequence[str], *, parent_environment: Mapping[str, str], wall: timedelta, idle: timedelta
+        self,
+        argv: Sequence[str],
+        *,
+        parent_environment: Mapping[str, str],
+        wall: timedelta,
+        idle: timedelta,
+        hidden: Sequence[Path] = (),
     ) -> None:
         self._argv = tuple(argv)
         self._parent_environment = parent_environment
         self._wall = wall
         self._idle = idle
+        self._hidden = tuple(hidden)
 
     @property
     def name(self) -> str:
@@ -59,7 +76,14 @@ class CommandAgent:
         program = self._program()
         if program is None:
             return _verdict(AuditStatus.FAILED, f"{self._argv[0]} is not a program that can be run here.", _REMEDY)
-        return _verdict(AuditStatus.PASSED, f"The agent's command is {program}.")
+        confined = confinement()
+        if confined == UNCONFINED:
+            message = f"The agent's command is {program}. This kernel has no Landlock, so nothing confines it."
+            return _verdict(AuditStatus.PASSED, message, _SEPARATE)
+        if is_within(Path(program), self._hidden):
+            message = f"{program} lies in a folder of the service, which an agent may not read."
+            return _verdict(AuditStatus.FAILED, message, "Put the agent's program somewhere else.")
+        return _verdict(AuditStatus.PASSED, f"The agent's command is {program}. It is confined by {confined}.")
 
     def submit(self, order: AgentOrder, *, lease: Lease, started: Callable[[AgentHandle], None]) -> AgentReport:
         """
@@ -80,6 +104,8 @@ class CommandAgent:
                     log_path=order.log_path,
                     wall=self._wall,
                     idle=self._idle,
+                    writable=(order.tree.path, around.root),
+                    hidden=self._hidden,
                 ),
                 lease=lease,
                 started=lambda pid: started(AgentHandle(host=socket.gethostname(), pid=pid)),
@@ -115,6 +141,7 @@ class CommandAgent:
 
 @dataclass(frozen=True)
 class _Surroundings:
+    root: Path
     prompt: Path
     home: Path
     temporary: Path
@@ -122,11 +149,13 @@ class _Surroundings:
 
 @contextmanager
 def _surroundings(tree: Path, prompt: str) -> Iterator[_Surroundings]:
-    """Lay out what the agent needs beside its tree, so that none of it can get into the patch."""
-    root = tree.with_name(f"{tree.name}.agent")
-    _remove(root)
-    around = _Surroundings(prompt=root / "prompt.md", home=root / "home", temporary=root / "tmp")
-    root.mkdir(mode=0o700, parents=True)
+    """
+    Lay out what the agent needs beside its tree, so that none of it can get into the patch.
+
+    What cannot be removed afterwards goes when the workspace drops the tree and what is beside it.
+    """
+    root = Path(tempfile.mkdtemp(prefix=f"{tree.name}.agent-", dir=tree.parent))
+    around = _Surroundings(root=root, prompt=root / "prompt.md", home=root / "home", temporary=root / "tmp")
     around.home.mkdir()
     around.temporary.mkdir()
     around.prompt.write_text(prompt, encoding="utf-8")
@@ -139,11 +168,17 @@ def _surroundings(tree: Path, prompt: str) -> Iterator[_Surroundings]:
 def _remove(root: Path) -> None:
     """Remove a folder that an agent filled: it may be deeper than Python can walk and have no rights left."""
     for command in (("chmod", "-R", "u+rwX"), ("rm", "-rf")):
-        subprocess.run([*command, "--", str(root)], check=False, capture_output=True)
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                [*command, "--", str(root)], check=False, capture_output=True, timeout=_LONGEST_REMOVAL_SECONDS
+            )
 
 
 def _verdict(status: AuditStatus, message: str, remedy: str = "") -> Verdict:
-    return Verdict(subject=_NAME, status=status, kind="program", message=message, remedy=remedy)
+    environment = {"confinement": confinement()}
+    return Verdict(
+        subject=_NAME, status=status, kind="program", message=message, remedy=remedy, environment=environment
+    )
 
 
 def _said(exit_code: int | None) -> str:

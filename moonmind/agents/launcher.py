@@ -19,9 +19,11 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from moonmind.agents.confinement import Ruleset, landlock_version
 from moonmind.agents.output_log import OutputLog, OutputStream
 from moonmind.agents.processes import adopt_orphans, bind_to_launcher, kill_children
 from moonmind.agents.supervision import GO, LEASE, EndReason, EndReport, LaunchOrder, boot_time
@@ -32,6 +34,7 @@ _LEASE_MARGIN = 0.5
 _LONGEST_WAIT = 1.0
 _DRAIN_SECONDS = 2.0
 _CHUNK = 64 * 1024
+_NOT_CONFINED = "Not confined: this kernel has no Landlock, so the agent may read and write what the worker may."
 
 
 class Worker:
@@ -117,7 +120,7 @@ class Launcher:
 
     def _start(self, order: LaunchOrder, log: OutputLog) -> None:
         self._begun = self._last_output = boot_time()
-        with Path(order.stdin).open("rb") as stdin:
+        with Path(order.stdin).open("rb") as stdin, _confining(order, log) as confine:
             agent = subprocess.Popen(
                 list(order.argv),
                 cwd=order.cwd,
@@ -128,7 +131,7 @@ class Launcher:
                 bufsize=0,
                 # Away from us: an agent that signals its own group does not hit its launcher.
                 start_new_session=True,
-                preexec_fn=bind_to_launcher,  # noqa: PLW1509 - one thread, so no lock can be held by another.
+                preexec_fn=confine,  # noqa: PLW1509 - one thread, so no lock can be held by another.
             )
         self._pid = agent.pid
         # `_reap` takes all children, so Popen must not wait for this one by itself.
@@ -197,6 +200,29 @@ class Launcher:
 
     def _report(self, reason: EndReason, detail: str = "") -> EndReport:
         return EndReport(reason, self._exit_code, round(boot_time() - self._begun, 3), detail)
+
+
+@contextmanager
+def _confining(order: LaunchOrder, log: OutputLog) -> Iterator[Callable[[], None]]:
+    """Yield what the agent's process does before it becomes the agent."""
+    if not order.writable:
+        yield bind_to_launcher
+        return
+    if not landlock_version():
+        log.add("launcher", note=_NOT_CONFINED)
+        log.flush()
+        yield bind_to_launcher
+        return
+    ruleset = Ruleset(writable=order.writable, hidden=order.hidden)
+
+    def confine() -> None:
+        bind_to_launcher()
+        ruleset.enter()
+
+    try:
+        yield confine
+    finally:
+        ruleset.close()
 
 
 def _wake_on_signals(worker: Worker) -> int:

@@ -33,7 +33,12 @@ _OUTPUT_LIMIT = 64 * 1024
 
 @dataclass(frozen=True)
 class SupervisedOrder:
-    """What to run; what it says goes to the JSON lines file at `log_path`, of `log_limit` bytes at most."""
+    """
+    What to run; what it says goes to the JSON lines file at `log_path`, of `log_limit` bytes at most.
+
+    With `writable` folders it can write nowhere else and read nothing in the `hidden` ones, where the
+    kernel can confine it; where it cannot, the log says so.
+    """
 
     argv: Sequence[str]
     cwd: Path
@@ -43,6 +48,8 @@ class SupervisedOrder:
     wall: timedelta
     idle: timedelta
     log_limit: int = 64 * 1024 * 1024
+    writable: Sequence[Path] = ()
+    hidden: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,8 @@ def _launch_order(order: SupervisedOrder, launch: str) -> LaunchOrder:
         wall=order.wall.total_seconds(),
         idle=order.idle.total_seconds(),
         log_limit=order.log_limit,
+        writable=[str(folder) for folder in order.writable],
+        hidden=[str(folder) for folder in order.hidden],
     )
 
 

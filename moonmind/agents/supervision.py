@@ -25,7 +25,11 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True)
 class LaunchOrder:
-    """What to run; `wall` and `idle` in seconds, `log_limit` in bytes."""
+    """
+    What to run; `wall` and `idle` in seconds, `log_limit` in bytes.
+
+    `writable` and `hidden` are the folders of `Ruleset`; without writable ones nothing is confined.
+    """
 
     argv: Sequence[str]
     cwd: str
@@ -35,6 +39,8 @@ class LaunchOrder:
     wall: float
     idle: float
     log_limit: int
+    writable: Sequence[str]
+    hidden: Sequence[str]
 
     def to_line(self) -> bytes:
         """Return the order as the first line that a launcher reads."""

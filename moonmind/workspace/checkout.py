@@ -22,7 +22,7 @@ _DEFAULT_TIMEOUT = timedelta(minutes=10)
 
 class GitWorkspace:
     """
-    Git below one folder: `mirrors`, `agents`, `scratch`, and `git` with an empty home.
+    Git below one folder: `mirrors`, `agents`, `scratch`, and `git` with git's own settings.
 
     Safe to use from several threads, and from several processes that share the folder.
     """
@@ -42,7 +42,6 @@ class GitWorkspace:
         """
         self._root = root.absolute()
         self._git = Git(self._root / "git", timeout, surroundings or {}, checks_objects)
-        self._git.prepare()
 
     def fetch(self, remote: Remote) -> None:
         """Bring the mirror up to date; repeating is safe."""

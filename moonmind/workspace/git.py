@@ -2,8 +2,8 @@
 
 import base64
 import re
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,13 +12,14 @@ from urllib.parse import quote, urlsplit
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
 from moonmind.domain.ports import Remote
+from moonmind.workspace.own_files import clear, settle
 from moonmind.workspace.process import Ended, Program, TimeLimitError, run_bounded
 
 MEBIBYTE = 1 << 20
 OUTPUT_LIMIT = 64 * MEBIBYTE
 
 # Command scope wins over whatever a repository's own config says. What it cannot win over
-# (filters, aliases, includes) is kept out by never running git on a config that an agent wrote.
+# (filters, rewritten addresses, includes) is kept out by never running git on a config that an agent wrote.
 _SETTINGS: Mapping[str, str] = {
     "advice.addEmbeddedRepo": "false",
     "core.attributesFile": "/dev/null",
@@ -42,6 +43,21 @@ _SETTINGS: Mapping[str, str] = {
     "submodule.recurse": "false",
 }
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+# Git looks for a repository in its folder and above it, and for files in its home. An agent that is
+# not confined can write wherever we can, so both are places where even we cannot.
+_FOLDER = Path("/")
+_HOME = "/dev/null"
+# Each makes git look elsewhere: for config, attributes, history or objects.
+_DIVERSIONS = (
+    "commondir",
+    "config.worktree",
+    "hooks",
+    "info/attributes",
+    "info/grafts",
+    "objects/info/alternates",
+    "objects/info/http-alternates",
+    "shallow",
+)
 _HANDED_ON = frozenset(
     name for pair in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (pair, pair.lower())
 ) | {"GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_DIR", "SSL_CERT_FILE"}
@@ -85,12 +101,6 @@ class Git:
     checks_objects: bool = True
     """Refuse fetched objects that are malformed; some old, odd histories need this off."""
 
-    def prepare(self) -> None:
-        """Make the empty home, the script that answers for the token, and the config; repeating is safe."""
-        self._empty.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(self._askpass, _ASKPASS, mode=0o700)
-        _write(self._config, _GLOBAL_CONFIG, mode=0o600)
-
     def run(
         self,
         arguments: Sequence[str],
@@ -106,14 +116,18 @@ class Git:
         """
         Run one command; only with a remote may it reach one, and only by that remote's protocols.
 
+        The config and the script that answers for the token are made sure of first: an agent may
+        have written others.
+
         Raises `GitFailedError` for an exit code outside `accept`, and `git_timed_out`. Output beyond
         `limit` bytes ends the command, with `cut` set.
         """
+        self._prepare()
         verb = next((word for word in arguments if not word.startswith("-")), "git")
         environment = {**self._environment(remote, settings or {}), **(variables or {})}
         program = Program(
             argv=["git", *arguments],
-            cwd=self._empty,
+            cwd=_FOLDER,
             environment=environment,
             stdin=stdin,
             seconds=self.timeout.total_seconds(),
@@ -133,9 +147,10 @@ class Git:
             raise GitFailedError(verb, ended)
         return ended
 
-    @property
-    def _empty(self) -> Path:
-        return self.home / "empty"
+    def _prepare(self) -> None:
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settle(self._askpass, _ASKPASS, mode=0o700)
+        settle(self._config, _GLOBAL_CONFIG, mode=0o600)
 
     @property
     def _askpass(self) -> Path:
@@ -150,7 +165,7 @@ class Git:
         configuration = {**_SETTINGS, **checks, **settings}
         environment = {
             "PATH": self.surroundings.get("PATH", _DEFAULT_PATH),
-            "HOME": str(self._empty),
+            "HOME": _HOME,
             "LC_ALL": "C",
             "GIT_ALLOW_PROTOCOL": ":".join(remote.protocols) if remote else "",
             "GIT_ATTR_NOSYSTEM": "1",
@@ -196,6 +211,23 @@ class Repository:
     folder: Path
     index: Path | None = None
     work_tree: Path | None = None
+    config: str | None = None
+    """What the folder's config has to say; for a folder that is there while agents work."""
+
+    def restore(self) -> None:
+        """
+        Write the config anew and remove what would divert git; nothing where the config is not known.
+
+        Repeating is safe. `run` does it before every command; call it before git reaches this folder
+        by its path.
+        """
+        if self.config is None or not self.folder.is_dir():
+            return
+        for name in _DIVERSIONS:
+            clear(self.folder / name)
+        # Between the check and now the folder may have been moved, to make it anew.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            settle(self.folder / "config", self.config, mode=0o600)
 
     def run(
         self,
@@ -209,6 +241,7 @@ class Repository:
         held: tuple[int, ...] = (),
     ) -> Ended:
         """Run one command here; see `Git.run`."""
+        self.restore()
         where = [f"--git-dir={self.folder}"]
         own = dict(variables or {})
         if self.work_tree is not None:
@@ -225,15 +258,6 @@ class Repository:
             accept=accept,
             held=held,
         )
-
-
-def _write(path: Path, text: str, *, mode: int) -> None:
-    # Another process may be doing the same, so each writes a draft of its own.
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-    draft = Path(file.name)
-    draft.chmod(mode)
-    draft.replace(path)
 
 
 def first_line(words: str) -> str:

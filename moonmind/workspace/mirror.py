@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from moonmind.domain.errors import WorkflowError
@@ -41,13 +42,14 @@ class Mirror:
     The mirror of one repository; its object store also holds the commits that we make.
 
     Nothing here collects garbage: a commit waits unreferenced between `commit` and `push`. Packs
-    are only joined.
+    are only joined. It is there while agents work, and one that is not confined can write into it; so
+    each command finds it with the config that we want.
     """
 
     def __init__(self, git: Git, folder: Path) -> None:
         self._git = git
         self._folder = folder
-        self.repository = Repository(git, folder)
+        self.repository = Repository(git, folder, config=_CONFIG)
 
     @property
     def objects(self) -> Path:
@@ -127,7 +129,7 @@ class Mirror:
 
     def _looks_sound(self) -> bool:
         parts_are_there = all((self._folder / part).exists() for part in ("HEAD", "config", "objects", "refs"))
-        return parts_are_there and not (self._folder / _SUSPECT).exists()
+        return parts_are_there and not self._folder.is_symlink() and not (self._folder / _SUSPECT).exists()
 
     def _try_to_update(self, remote: Remote, lock: int) -> bool:
         """Fetch; return False when the mirror, not the remote, seems to be at fault."""
@@ -165,10 +167,8 @@ class Mirror:
             discard(leftover)
         fresh = Path(tempfile.mkdtemp(prefix=f"{self._folder.name}.new-", dir=self._folder.parent))
         try:
-            repository = Repository(self._git, fresh)
-            repository.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main")
-            (fresh / "config").write_text(_CONFIG)
-            self._fetch_into(repository, remote, lock)
+            Repository(self._git, fresh).run("init", "--quiet", "--bare", "--template=", "--initial-branch=main")
+            self._fetch_into(replace(self.repository, folder=fresh), remote, lock)
         except GitFailedError as error:
             discard(fresh)
             raise failure(remote, error.ended) from error

@@ -59,7 +59,7 @@ def agent_of(*argv: str, path: str = PATH) -> CommandAgent:
 
 class TestEnvironment:
     def test_has_no_secret_of_the_worker(self, submit: Callable[..., AgentReport], tree: Path) -> None:
-        submit("env; tr '\\0' '\\n' < /proc/$PPID/environ", environment=SECRETS)
+        submit("env; tr '\\0' '\\n' < /proc/$PPID/environ || true", environment=SECRETS)
         log = tree.with_name("log.jsonl").read_text()
         assert "HOME=" in log
         assert not [name for name in (*SECRETS, "s3cr3t") if name in log]

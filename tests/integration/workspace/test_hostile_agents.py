@@ -16,6 +16,7 @@ from moonmind.workspace.agent_folders import agent_tree_keys, remove_agent_trees
 from moonmind.workspace.agent_tree import GitAgentTree
 from moonmind.workspace.checkout import GitWorkspace
 from moonmind.workspace.git import Git, Repository
+from moonmind.workspace.mirror import Mirror
 from tests.integration.workspace.conftest import FILES, Refused
 from tests.origins import Origin, plain_git
 
@@ -37,9 +38,11 @@ from datetime import timedelta
 from pathlib import Path
 from moonmind.workspace.agent_tree import GitAgentTree
 from moonmind.workspace.checkout import GitWorkspace
-from moonmind.workspace.git import Git, Repository
+from moonmind.workspace.git import Git
+from moonmind.workspace.mirror import Mirror
 root = Path({root!r})
-tree = GitAgentTree(Git(root / "git", timedelta(seconds=20)), root / "agents/agent", {base!r})
+mirror = Mirror(Git(root / "git", timedelta(seconds=20)), next(root.glob("mirrors/*.git")))
+tree = GitAgentTree(mirror, root / "agents/agent", {base!r})
 """
 
 
@@ -220,6 +223,24 @@ def test_it_can_damage_neither_the_mirror_nor_our_git_folder(
     assert workspace.read_file(origin.remote, base, "README.md", limit=100) == FILES["README.md"]
 
 
+def test_a_tracked_file_that_it_made_huge_is_refused_before_it_is_read(tree: AgentTree, refused: Refused) -> None:
+    with (tree.path / "README.md").open("wb") as file:
+        file.truncate(1 << 40)
+    with refused(FailureCode.PATCH_TOO_LARGE):
+        tree.diff()
+
+
+def test_a_large_file_that_was_there_before_is_no_obstacle(
+    workspace: GitWorkspace, origin: Origin, base: str, root: Path
+) -> None:
+    commit = origin.commit("main", {"large": b"x" * 5000})
+    workspace.fetch(origin.remote)
+    tree = workspace.agent_tree(origin.remote, commit, key="agent")
+    (tree.path / "README.md").write_text("better\n")
+    small = GitAgentTree(_mirror_of(root), root / "agents/agent", commit, patch_limit=1000)
+    assert small.diff().count(b"diff --git") == 1
+
+
 def test_pipes_and_sockets_do_not_hang_it(tree: AgentTree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree.path)  # the name of a socket may not be long
     os.mkfifo(tree.path / "pipe")
@@ -245,7 +266,7 @@ def test_many_files_that_are_large_together_are_refused(
 ) -> None:
     for number in range(4):
         (tree.path / f"random-{number}").write_bytes(os.urandom(50_000))
-    small = GitAgentTree(_git_of(root), root / "agents/agent", base, patch_limit=100_000)
+    small = GitAgentTree(_mirror_of(root), root / "agents/agent", base, patch_limit=100_000)
     with refused(FailureCode.PATCH_TOO_LARGE):
         small.diff()
 
@@ -331,8 +352,12 @@ def test_the_same_agents_tree_can_be_read_again_and_again(tree: AgentTree) -> No
     (tree.path / "README.md").write_text("better\n")
     first = tree.diff()
     assert tree.diff() == first
-    assert sorted(path.name for path in tree.path.parent.iterdir()) == ["index", "ours", "tree"]
+    assert sorted(path.name for path in tree.path.parent.iterdir()) == ["tree"]
 
 
 def _git_of(root: Path) -> Git:
     return Git(root / "git", timedelta(seconds=20))
+
+
+def _mirror_of(root: Path) -> Mirror:
+    return Mirror(_git_of(root), next(root.glob("mirrors/*.git")))

@@ -125,6 +125,7 @@ def test_the_script_answers_its_own_host_alone(
     workspace: GitWorkspace, forge: SmartForge, remote: Remote, tmp_path: Path, root: Path
 ) -> None:
     """Should git ever ask on behalf of another host, it is told nothing."""
+    workspace.fetch(remote)
     for asked in ("Password for 'http://x-access-token@elsewhere.invalid': ", "Password: ", ""):
         done = subprocess.run(
             [str(root / "git/askpass"), asked],

@@ -5,7 +5,7 @@ from moonmind.agents.supervision import EndReason, EndReport, LaunchOrder
 
 class TestMessages:
     def test_an_order_arrives_as_it_was_sent(self) -> None:
-        order = LaunchOrder(["a\nb", "ü\udcff"], "/ws", {"A": "ü"}, "/dev/null", "/log", 1.5, 2.5, 3)
+        order = LaunchOrder(["a\nb", "ü\udcff"], "/ws", {"A": "ü"}, "/dev/null", "/log", 1.5, 2.5, 3, ["/ws"], [])
         assert order.to_line().count(b"\n") == 1
         assert LaunchOrder.from_line(order.to_line()) == order
 
