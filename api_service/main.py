@@ -5,13 +5,14 @@ from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
+import structlog
 from fastapi import Depends, FastAPI
 
 from api_service.api.dependencies import ApiServices, Courier, authenticate
 from api_service.api.errors import install_error_handlers
 from api_service.api.limits import BodyLimit
 from api_service.api.routers import artifacts, documents, health, workflows
-from api_service.db.schema import current_revision
+from api_service.db.schema import require_current_schema
 from api_service.db.session import Database
 from api_service.web import pulls, runs, sign_in
 from api_service.web.static_files import mount_static_files
@@ -31,6 +32,10 @@ from moonmind.workflows.speckit_celery import create_celery_app
 from moonmind.workflows.speckit_celery.services import make_agents, make_forge, require_credentials
 from moonmind.workflows.speckit_celery.storage import FileArtifactStore
 from moonmind.workspace.checkout import GitWorkspace
+
+_log = structlog.get_logger(__name__)
+# Here git serves previews alone: a person waits for the answer, and the thread for the next request.
+_PREVIEW_LIMIT = timedelta(seconds=20)
 
 
 def create_app(services: ApiServices) -> FastAPI:
@@ -99,9 +104,11 @@ def make_api_services(
 def database_missing(database: Database) -> Mapping[str, str]:
     """Say what is wrong with the database; empty when it answers."""
     try:
-        current_revision(database)
+        require_current_schema(database)
     except WorkflowError as error:
-        return {"database": error.detail}
+        # Anybody may ask, so the driver's own words, with host and user, go to the log alone.
+        _log.warning("not_ready", detail=error.detail)
+        return {"database": error.failure.title}
     return {}
 
 
@@ -129,7 +136,9 @@ def create_app_from_environment() -> FastAPI:
         database=database,
         store=FileArtifactStore(settings.effective_artifact_root, scrub=Redactor(settings.secret_values)),
         forge=make_forge(settings),
-        workspace=GitWorkspace(settings.data / "workspaces"),
+        workspace=GitWorkspace(
+            settings.data / "workspaces", timeout=_PREVIEW_LIMIT, surroundings=process_environment()
+        ),
         agents=make_agents(settings, process_environment()),
         redact=Redactor(settings.secret_values).data,
         courier=ThreadedCourier(relay),

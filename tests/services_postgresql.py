@@ -58,6 +58,7 @@ class PostgresqlServer:
     def crash(self) -> None:
         """End it without a checkpoint and without a word to its clients, as `pg_ctl -m immediate stop` does."""
         process = self._server.get_postmaster_info().process
+        assert process is not None, "the server runs"
         process.send_signal(signal.SIGQUIT)
         process.wait(10)
 

@@ -8,7 +8,8 @@ from fastapi.responses import HTMLResponse
 from api_service.api.dependencies import ServicesDep, ViewerDep
 from api_service.web.rendering import page
 from moonmind.domain.failures import CATALOGUE
-from moonmind.workflows.reading import newest_runs, one_run
+from moonmind.workflows.reading import one_run, run_page
+from moonmind.workflows.speckit_celery.repositories import RunFilter
 
 router = APIRouter(include_in_schema=False)
 _MOST_RUNS = 50
@@ -17,8 +18,8 @@ _MOST_RUNS = 50
 @router.get("/")
 def show_runs(request: Request, services: ServicesDep, _viewer: ViewerDep) -> HTMLResponse:
     """List the newest runs."""
-    runs = newest_runs(services.database, public_url=services.public_url, limit=_MOST_RUNS)
-    return page(request, "runs.html", {"runs": runs})
+    newest = run_page(services.database, RunFilter(), public_url=services.public_url, limit=_MOST_RUNS)
+    return page(request, "runs.html", {"runs": newest.items})
 
 
 @router.get("/runs/{run_id}")

@@ -38,11 +38,29 @@ class LogPage:
     complete: bool
 
 
-def newest_runs(database: Database, *, public_url: str, limit: int) -> list[RunRead]:
-    """Return the newest runs without their parts."""
+@dataclass(frozen=True)
+class Page:
+    """Some runs, newest first, and whether there are more."""
+
+    items: list[RunRead]
+    more: bool
+
+
+def run_page(
+    database: Database, wanted: RunFilter, *, public_url: str, limit: int, include_tasks: bool = False
+) -> Page:
+    """Return the newest runs that a filter lets through, each with the summary of its stages."""
     with database.reading() as session:
-        rows = Repositories(session, database.clock).runs.page(RunFilter(), limit=limit)
-        return [run_read(row, public_url=public_url) for row in rows]
+        repositories = Repositories(session, database.clock)
+        rows = repositories.runs.page(wanted, limit=limit + 1)
+        stages: dict[UUID, list[SpecWorkflowTaskState]] = {row.id: [] for row in rows[:limit]}
+        for stage in repositories.stages.all(list(stages)):
+            stages[stage.run_id].append(stage)
+        items = [
+            run_read(row, public_url=public_url, stages=stages[row.id], include_tasks=include_tasks)
+            for row in rows[:limit]
+        ]
+        return Page(items, more=len(rows) > limit)
 
 
 def one_run(database: Database, run_id: UUID, *, public_url: str, parts: RunParts | None = None) -> RunRead:
@@ -56,7 +74,8 @@ def one_run(database: Database, run_id: UUID, *, public_url: str, parts: RunPart
             public_url=public_url,
             stages=repositories.stages.all([run_id]),
             include_tasks=parts.include_tasks,
-            artifacts=repositories.artifacts.all(run_id) if parts.include_artifacts else (),
+            artifacts=repositories.artifacts.all(run_id),
+            include_artifacts=parts.include_artifacts,
             audits=repositories.audits.all(run_id) if parts.include_credential_audit else (),
         )
 

@@ -69,6 +69,8 @@ def retry_spec_workflow_run(
     try:
         _record(database, request, plan, context, grace=grace)
     except IntegrityError as error:
+        if "unique" not in str(error.orig).lower():
+            raise
         raise _conflict(database, request.run_id) from error
 
 

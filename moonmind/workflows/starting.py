@@ -33,7 +33,9 @@ def start_spec_workflow_run(
     """
     try:
         return _start(database, order, grace=grace, request=request)
-    except IntegrityError:
+    except IntegrityError as error:
+        if "unique" not in str(error.orig).lower():
+            raise
         # Somebody committed the same feature or the same key in between; now both can be read.
         return _after_race(database, order, request)
 

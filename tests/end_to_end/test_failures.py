@@ -37,6 +37,8 @@ def test_an_agent_that_does_not_deliver(shared: Service, script: str, code: str)
     run = shared.run(repository=name)
     assert_failed(run, code, "submit")
     assert "codex_logs" in {artifact["artifactType"] for artifact in run["artifacts"]}
+    submit = next(task for task in run["tasks"] if task["taskName"] == "submit")
+    assert run["codexLogsPath"] in submit["artifactPaths"]
     assert git(bare, "branch", "--list", "moonmind/*") == ""
 
 

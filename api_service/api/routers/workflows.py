@@ -34,9 +34,9 @@ from moonmind.workflows import (
     retry_spec_workflow_run,
     start_spec_workflow_run,
 )
-from moonmind.workflows.reading import one_run
-from moonmind.workflows.speckit_celery.repositories import Repositories, RunFilter
-from moonmind.workflows.speckit_celery.serializers import API_PREFIX, artifact_read, run_read, task_read
+from moonmind.workflows.reading import one_run, run_page
+from moonmind.workflows.speckit_celery.repositories import RunFilter
+from moonmind.workflows.speckit_celery.serializers import API_PREFIX
 
 router = APIRouter(prefix=API_PREFIX, tags=["runs"], responses=PROBLEMS)
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
@@ -93,24 +93,16 @@ def list_runs(services: ServicesDep, _viewer: ViewerDep, query: Annotated[RunQue
         created_after=query.created_after,
         before=read_cursor(services.cursor_key, query.cursor) if query.cursor else None,
     )
-    with services.database.reading() as session:
-        repositories = Repositories(session, services.database.clock)
-        rows = repositories.runs.page(wanted, limit=query.limit + 1)
-        shown = rows[: query.limit]
-        stages = repositories.stages.all([row.id for row in shown])
-        items = [
-            run_read(
-                row,
-                public_url=services.public_url,
-                stages=[stage for stage in stages if stage.run_id == row.id],
-                include_tasks=query.include_tasks,
-            )
-            for row in shown
-        ]
-    more = len(rows) > query.limit
-    last = shown[-1] if shown else None
-    next_cursor = make_cursor(services.cursor_key, last.created_at, last.id) if more and last else None
-    return RunPage(items=items, next_cursor=next_cursor)
+    page = run_page(
+        services.database,
+        wanted,
+        public_url=services.public_url,
+        limit=query.limit,
+        include_tasks=query.include_tasks,
+    )
+    last = page.items[-1] if page.more else None
+    next_cursor = make_cursor(services.cursor_key, last.created_at, last.id) if last else None
+    return RunPage(items=page.items, next_cursor=next_cursor)
 
 
 @router.get("/runs/{run_id}", operation_id="getRun", responses=NOT_FOUND)
@@ -154,21 +146,15 @@ def cancel_run(run_id: UUID, services: ServicesDep, _operator: OperatorDep, wish
 @router.get("/runs/{run_id}/tasks", operation_id="listTasks", responses=NOT_FOUND)
 def list_tasks(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> TaskList:
     """List all attempts of all stages, in order."""
-    with services.database.reading() as session:
-        repositories = Repositories(session, services.database.clock)
-        repositories.runs.get(run_id)
-        files, rows = repositories.artifacts.all(run_id), repositories.stages.all([run_id])
-        return TaskList(run_id=run_id, tasks=[task_read(row, files) for row in rows])
+    run = _read_run(services, run_id, RunParts(include_credential_audit=False))
+    return TaskList(run_id=run_id, tasks=run.tasks)
 
 
 @router.get("/runs/{run_id}/artifacts", operation_id="listArtifacts", responses=NOT_FOUND)
 def list_artifacts(run_id: UUID, services: ServicesDep, _viewer: ViewerDep) -> ArtifactList:
     """List the artifacts with their digests and download addresses."""
-    with services.database.reading() as session:
-        repositories = Repositories(session, services.database.clock)
-        repositories.runs.get(run_id)
-        rows = repositories.artifacts.all(run_id)
-        return ArtifactList(run_id=run_id, artifacts=[artifact_read(row) for row in rows])
+    run = _read_run(services, run_id, RunParts(include_tasks=False, include_credential_audit=False))
+    return ArtifactList(run_id=run_id, artifacts=run.artifacts)
 
 
 def _without_secrets(preview: Preview, redact: Callable[[bytes], bytes]) -> Preview:

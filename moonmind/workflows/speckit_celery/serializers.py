@@ -22,7 +22,7 @@ from moonmind.schemas.workflow_models import (
     TaskRead,
     TaskSummary,
 )
-from moonmind.workflows.speckit_celery.recording import artifacts_of, decode_result
+from moonmind.workflows.speckit_celery.recording import decode_result
 
 API_PREFIX = "/api/workflows/speckit"
 
@@ -34,6 +34,7 @@ def run_read(
     stages: Sequence[SpecWorkflowTaskState] = (),
     include_tasks: bool = True,
     artifacts: Sequence[WorkflowArtifact] = (),
+    include_artifacts: bool = True,
     audits: Sequence[WorkflowCredentialAudit] = (),
 ) -> RunRead:
     """Return a run; parts that were not asked for are empty lists."""
@@ -44,7 +45,7 @@ def run_read(
         failure=_failure(run, public_url),
         tasks=[task_read(row, artifacts) for row in stages] if include_tasks else [],
         task_summary=_summary(stages),
-        artifacts=[artifact_read(row) for row in artifacts],
+        artifacts=[artifact_read(row) for row in artifacts] if include_artifacts else [],
         credential_audit=[CredentialAuditRead.model_validate(row) for row in audits],
     )
 
@@ -59,7 +60,7 @@ def task_read(row: SpecWorkflowTaskState, artifacts: Sequence[WorkflowArtifact] 
         attempt=row.attempt,
         payload=_payload(row, result, artifacts),
         message=row.message,
-        artifact_paths=sorted({stored.path for stored in artifacts_of(result)}),
+        artifact_paths=sorted(stored.path for stored in artifacts if _is_from(row, stored)),
         retry_count=max(row.attempt - 1, 0) + row.crashes,
         started_at=row.started_at,
         finished_at=row.finished_at,
@@ -67,6 +68,11 @@ def task_read(row: SpecWorkflowTaskState, artifacts: Sequence[WorkflowArtifact] 
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+def _is_from(row: SpecWorkflowTaskState, stored: WorkflowArtifact) -> bool:
+    # The folder of a claim has stage and attempt in its name; a stage that failed left its files there too.
+    return f"/a{row.attempt}-{row.task_name}-t" in stored.path
 
 
 def artifact_read(row: WorkflowArtifact) -> ArtifactRead:
