@@ -1,7 +1,7 @@
 """Look at the database from outside: find a run to hit, and hold it while it is hit."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,11 +81,6 @@ class Ledger:
         before = select(STAGES.c.owner).where(STAGES.c.run_id == live.run_id, STAGES.c.owner.is_not(None))
         with self._database.reading() as session:
             return session.execute(before.order_by(STAGES.c.position.desc())).scalars().first() or ""
-
-    def statuses(self) -> Mapping[UUID, str]:
-        """Return the status of each run."""
-        with self._database.reading() as session:
-            return {row.id: row.status for row in session.execute(select(RUNS.c.id, RUNS.c.status))}
 
     def epoch(self, live: Live) -> int:
         """Return the epoch of a run."""

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from moonmind.domain.errors import WorkflowError
 from moonmind.domain.failures import FailureCode
@@ -30,7 +29,6 @@ class Command:
     argv: Sequence[str]
     environment: Mapping[str, str]
     user: str | None = None
-    prepare: Callable[[], None] = lambda: None
 
 
 class Supervised:
@@ -59,7 +57,6 @@ class Supervised:
     def start(self) -> None:
         """Begin a life."""
         with self._lock:
-            self._command.prepare()
             argv = [sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), self._command.user or "-"]
             with self._folder.log(self.name).open("ab") as log:
                 self._process = subprocess.Popen(
@@ -198,8 +195,3 @@ def wait_until(ready: Callable[[], bool], process: Supervised, *, seconds: float
             detail = f"{process.name} was not ready after {seconds:.0f} s. Its last words:\n{process.last_words()}"
             raise WorkflowError(FailureCode.PROOF_NOT_POSSIBLE, detail)
         time.sleep(_LOOK_SECONDS)
-
-
-def exists(path: Path) -> Callable[[], bool]:
-    """Return a question for `wait_until`."""
-    return path.exists

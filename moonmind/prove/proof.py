@@ -23,7 +23,7 @@ from moonmind.prove.injecting import inject
 from moonmind.prove.ledger import Ledger, Live
 from moonmind.prove.ordering import Orders
 from moonmind.prove.outcome import Fault, Outcome
-from moonmind.prove.processes import Command, Supervised, Supervisor, exists, wait_until
+from moonmind.prove.processes import Command, Supervised, Supervisor, wait_until
 from moonmind.prove.stack import Stack
 from moonmind.prove.stack_brokers import start_with_broker
 from moonmind.prove.stack_embedded import start_embedded
@@ -147,7 +147,7 @@ def _wait_for_the_end(ledger: Ledger, orders: Orders, say: Say) -> None:
 def _start_remote(order: ProofOrder, folder: ProofFolder, supervisor: Supervisor) -> None:
     argv = [sys.executable, "-I", "-S", remote.__file__, str(folder.path), "--seed", str(order.seed)]
     process = supervisor.watch(Supervised(Command("remote", argv, {}), folder))
-    wait_until(exists(folder.remote_socket), process, seconds=_REMOTE_SECONDS)
+    wait_until(folder.remote_socket.exists, process, seconds=_REMOTE_SECONDS)
 
 
 def _start_stack(order: ProofOrder, folder: ProofFolder, supervisor: Supervisor) -> Stack:

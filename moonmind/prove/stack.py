@@ -12,7 +12,6 @@ from typing import Protocol
 import httpx
 
 from moonmind.prove import agent
-from moonmind.prove.faults import StackName
 from moonmind.prove.folder import ProofFolder, free_port
 from moonmind.prove.processes import Command, Supervised, Supervisor
 
@@ -46,7 +45,6 @@ class DatabaseServer(Protocol):
 class Stack:
     """A running stack; `workers` are the processes that claim stages."""
 
-    name: StackName
     folder: ProofFolder
     supervisor: Supervisor
     url: str

@@ -42,7 +42,7 @@ def start_with_broker(
     ]
     for process in (api, *workers):
         supervisor.watch(process)
-    stack = Stack(name, folder, supervisor, url, lambda: token, server.url, workers, api, broker, server)
+    stack = Stack(folder, supervisor, url, lambda: token, server.url, workers, api, broker, server)
     wait_until(stack.is_ready, api, seconds=_START_SECONDS)
     wait_until(lambda: {worker.pid for worker in workers} <= set(stack.holders()), workers[0], seconds=_START_SECONDS)
     return stack

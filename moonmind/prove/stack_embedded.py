@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from moonmind.prove.faults import StackName
 from moonmind.prove.folder import ProofFolder
 from moonmind.prove.processes import Supervised, Supervisor, wait_until
 from moonmind.prove.stack import Stack, local_url, moonmind_command, service_environment
@@ -16,7 +15,6 @@ def start_embedded(folder: ProofFolder, supervisor: Supervisor, surroundings: Ma
     environment = service_environment(folder, surroundings, url=url)
     service = supervisor.watch(Supervised(moonmind_command("service", "up", environment=environment), folder))
     stack = Stack(
-        name=StackName.EMBEDDED,
         folder=folder,
         supervisor=supervisor,
         url=url,
