@@ -371,6 +371,7 @@ class WorkflowOutbox(Base):
     epoch: Mapped[int]
     attempts: Mapped[int] = mapped_column(default=0)
     leased_until: Mapped[datetime | None]
+    leased_by: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
 

@@ -20,7 +20,8 @@ from moonmind.workflows.speckit_celery.claims import statuses_of
 from moonmind.workflows.speckit_celery.repositories import Repositories
 
 _log = structlog.get_logger(__name__)
-_RELAY_LEASE = timedelta(seconds=30)
+# Longer than a send that hangs may take; a relay that died in between delays its row by as much.
+_RELAY_LEASE = timedelta(seconds=15)
 _MOST_CARRIED = 1_000
 
 
@@ -83,10 +84,16 @@ class Relay:
         self._mark(parcel, task_ids)
         return True
 
+    def release_from(self, senders: frozenset[str] | None) -> None:
+        """Take back what relays of dead processes had begun to send (None: of all); a second copy is harmless."""
+        with self._database.transaction() as session:
+            outbox = Repositories(session, self._database.clock).outbox
+            outbox.release_from(None if senders is None else sorted(senders))
+
     def _take(self, run_id: UUID | None) -> _Parcel | None:
         with self._database.transaction() as session:
             repositories = Repositories(session, self._database.clock)
-            row = repositories.outbox.lease_next(lease=_RELAY_LEASE, run_id=run_id)
+            row = repositories.outbox.lease_next(lease=_RELAY_LEASE, sender=self._sender, run_id=run_id)
             if row is None:
                 return None
             stages = repositories.stages.latest(row.run_id)

@@ -70,6 +70,7 @@ class Station:
         dead = self.holder.dead()
         if not dead and not alone:
             return
+        self.relay.release_from(None if alone else dead)
         self.sweep.take_over_from(dead)
         self.sweep.send_ready_again(None if alone else dead)
         self.relay.send_all()

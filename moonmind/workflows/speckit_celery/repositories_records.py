@@ -44,7 +44,7 @@ class OutboxRepository:
             )
         )
 
-    def lease_next(self, *, lease: timedelta, run_id: UUID | None = None) -> WorkflowOutbox | None:
+    def lease_next(self, *, lease: timedelta, sender: str, run_id: UUID | None = None) -> WorkflowOutbox | None:
         """Take one unsent row that no other relay holds."""
         row = WorkflowOutbox
         free = (
@@ -58,6 +58,7 @@ class OutboxRepository:
         if found is not None:
             found.attempts += 1
             found.leased_until = self._clock.now(lease)
+            found.leased_by = sender
             self._session.flush()
         return found
 
@@ -75,6 +76,14 @@ class OutboxRepository:
         row = WorkflowOutbox
         mine = (row.id == outbox_id, row.attempts == attempt)
         self._session.execute(update(row).where(*mine).values(leased_until=None))
+
+    def release_from(self, senders: Sequence[str] | None) -> None:
+        """Give back what relays that are known to be gone had taken (None: all of them)."""
+        row = WorkflowOutbox
+        theirs = [row.sent_at.is_(None), row.leased_until.is_not(None)]
+        if senders is not None:
+            theirs.append(row.leased_by.in_(senders))
+        self._session.execute(update(row).where(*theirs).values(leased_until=None))
 
     def has_unsent(self, run_id: UUID) -> bool:
         """Say whether a chain of the run is still to be sent."""

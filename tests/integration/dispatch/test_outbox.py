@@ -243,3 +243,19 @@ class TestStores:
             run.artifact_store_id = sweep._store.store_id
         sweep.run_once()
         assert look(timed, run_id)[0].summary_at is not None
+
+
+def test_a_dead_relays_row_is_sent_by_whoever_finds_it_dead(timed: Database) -> None:
+    """A proof found this: a kill between taking a row and sending it delayed its run by the whole relay lease."""
+    start_spec_workflow_run(timed, order(), grace=GRACE)
+    with timed.transaction() as session:
+        assert Repositories(session, timed.clock).outbox.lease_next(lease=GRACE, sender="dead")
+    broker = FaultyBroker()
+    relay = Relay(timed, broker, sender="alive", grace=GRACE)
+    assert relay.send_all() == 0
+    relay.release_from(frozenset({"somebody else"}))
+    assert relay.send_all() == 0
+
+    relay.release_from(frozenset({"dead"}))
+
+    assert relay.send_all() == 1
