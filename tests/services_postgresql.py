@@ -55,6 +55,10 @@ class PostgresqlServer:
         )
         return address.render_as_string(hide_password=False)
 
+    def keep_commits(self, name: str) -> None:
+        """Let a database lose no commit in a crash of the server; only of the machine may it lose some."""
+        self._execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = on").format(sql.Identifier(name)))
+
     def crash(self) -> None:
         """End it without a checkpoint and without a word to its clients, as `pg_ctl -m immediate stop` does."""
         process = self._server.get_postmaster_info().process

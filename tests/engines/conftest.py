@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from sqlalchemy import make_url
 
 from api_service.auth.tokens import Role, TokenRepository
 from api_service.db.session import Database
@@ -52,6 +53,10 @@ class Process:
     def received(self, stage: str) -> int:
         """Count the messages for a stage that a worker took."""
         return len(re.findall(rf"Task speckit\.{stage}\[[^]]*\] received", self.log))
+
+    def started(self, stage: str) -> int:
+        """Count the claims of a stage that a worker made."""
+        return sum('"stage_started"' in line and f'"stage": "{stage}"' in line for line in self.log.splitlines())
 
     def signal_inner(self, number: signal.Signals) -> None:
         """Send a signal to its only child."""
@@ -268,11 +273,6 @@ def assert_landed_once(run: Mapping[str, Any], bare: Path) -> None:
     assert [(request["number"], request["head"], request["state"]) for request in requests] == [(1, BRANCH, "open")]
 
 
-def migrated_database(server: PostgresqlServer, template: str) -> str:
-    """Make a database for more than one test."""
-    return server.url(server.create_database(template=template))
-
-
 @pytest.fixture(scope="session", params=["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
 def broker(request: pytest.FixtureRequest) -> Broker:
     """A running broker; the test runs on both kinds, and leaves a running one to the next."""
@@ -288,8 +288,9 @@ def _stack_of_session(
     _migrated_template: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    url = migrated_database(postgresql_server, _migrated_template)
-    stack = Stack(tmp_path_factory.mktemp("stack"), broker.url, url)
+    name = postgresql_server.create_database(template=_migrated_template)
+    postgresql_server.keep_commits(name)
+    stack = Stack(tmp_path_factory.mktemp("stack"), broker.url, postgresql_server.url(name))
     stack.start_api()
     yield stack
     stack.end()
@@ -304,8 +305,9 @@ def stack(_stack_of_session: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def own_stack(postgresql_url: str, tmp_path: Path) -> Iterator[Stack]:
+def own_stack(postgresql_server: PostgresqlServer, postgresql_url: str, tmp_path: Path) -> Iterator[Stack]:
     """A stack of the test's own: nothing is started yet, and its broker is not there."""
+    postgresql_server.keep_commits(str(make_url(postgresql_url).database))
     stack = Stack(tmp_path, f"redis://127.0.0.1:{free_port()}/0", postgresql_url)
     yield stack
     stack.end()

@@ -12,9 +12,8 @@ from tests.engines.conftest import CELERY_WORKER, MOONMIND_WORKER, Stack
 from tests.engines.test_orders import redis_to_come  # noqa: F401 - a fixture
 from tests.services_redis import RedisServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgresql, pytest.mark.redis]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.postgresql, pytest.mark.redis]
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-API = [sys.executable, "-m", "moonmind.cli", "api"]
 SERVER = [sys.executable, "-m", "uvicorn", "api_service.main:app"]
 
 
@@ -37,9 +36,7 @@ def test_a_worker_starts_when_schema_and_broker_are_there(
     assert worker.stop() == 0
 
 
-@pytest.mark.parametrize(
-    "command", [MOONMIND_WORKER, CELERY_WORKER, API, SERVER], ids=["worker", "celery", "api", "server"]
-)
+@pytest.mark.parametrize("command", [CELERY_WORKER, SERVER], ids=["worker", "api"])
 def test_who_waits_can_be_stopped_even_as_the_first_process_of_a_container(
     own_stack: Stack, command: list[str]
 ) -> None:
@@ -62,3 +59,12 @@ def test_a_schema_of_a_newer_version_is_not_waited_for(own_stack: Stack) -> None
     assert worker.popen.wait(20) != 0
     assert "schema_outdated" in worker.log
     assert "Traceback" not in worker.log
+
+
+@pytest.mark.parametrize("options", [["-P", "solo"], ["-c", "2"]], ids=["pool", "concurrency"])
+def test_a_command_line_that_would_let_publishing_wait_behind_agents_is_refused(
+    own_stack: Stack, options: list[str]
+) -> None:
+    worker = own_stack.start([*CELERY_WORKER, *options])
+    assert worker.popen.wait(20) == 1
+    assert "setting_invalid: --" in worker.log
