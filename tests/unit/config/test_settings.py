@@ -119,3 +119,9 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(WorkflowError, match=r"config\.toml"):
         read({}, file)
+
+
+def test_the_template_of_a_deployment_can_be_used_as_it_is() -> None:
+    template = Path(__file__).parents[3] / "api_service" / "config.template.toml"
+    settings = read({"DATABASE_URL": "postgresql+psycopg://mm@db/mm"}, template)
+    assert (settings.queues, settings.forge, settings.agent) == (("codex", "codex"), "local", "command")
