@@ -21,6 +21,8 @@ ENDED = {"succeeded", "failed", "no_work", "cancelled"}
 # The agent of all these tests: a shell that knows nothing of this project and runs a script that
 # stands in the repository, so that each test brings its own.
 AGENT = "sh -e agent.sh"
+# Stands in the environment of the service, and must be found nowhere else.
+CANARY = "canary-9f2b7c1e5d"
 
 
 @dataclass
@@ -138,7 +140,8 @@ class Service:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running service for tests that need no folder of their own."""
     limits = {"SPEC_WORKFLOW_SUBMIT_IDLE_SECONDS": "1", "SPEC_WORKFLOW_SUBMIT_TIMEOUT_SECONDS": "3"}
-    service = Service(tmp_path_factory.mktemp("shared") / "data", AGENT, limits)
+    secrets = {"GITHUB_TOKEN": CANARY, "SOME_PASSWORD": CANARY}
+    service = Service(tmp_path_factory.mktemp("shared") / "data", AGENT, limits | secrets)
     service.start()
     yield service
     service.kill()
