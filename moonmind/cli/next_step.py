@@ -1,6 +1,7 @@
 """Say which command helps next, for each state that a run can be in."""
 
 import shlex
+from urllib.parse import urlsplit
 
 from moonmind.cli.views import RunView
 from moonmind.domain.states import RunOutcome, RunStatus
@@ -31,7 +32,12 @@ def _after_no_work(run: RunView) -> str:
 
 
 def _merge_first(run: RunView) -> str:
-    return f"merge {run.pr_url}, then " if run.pr_url else ""
+    if not run.pr_url:
+        return ""
+    # A pull request that the service keeps itself is merged by its own command; others where they are.
+    ours = urlsplit(run.pr_url).path == f"/forge/{run.repository}/pulls/{run.pr_number}"
+    merge = f"moonmind forge merge {shlex.quote(run.repository)} {run.pr_number}" if ours else f"merge {run.pr_url}"
+    return f"{merge}, then "
 
 
 def _next_phase(run: RunView) -> str:

@@ -137,6 +137,13 @@ class TestShow:
         last = moon("show", "last").stdout.splitlines()[-1]
         assert last == "next: merge https://forge.test/12, then moonmind run acme/site --feature 'x; rm -rf ~'"
 
+    def test_a_pull_request_of_the_local_forge_is_merged_by_its_own_command(
+        self, moon: Command, api: InMemoryApi
+    ) -> None:
+        api.add_run(status="succeeded", prUrl="http://127.0.0.1:5000/forge/acme/site/pulls/3", prNumber=3)
+        last = moon("show", "last").stdout.splitlines()[-1]
+        assert last.startswith("next: moonmind forge merge acme/site 3, then moonmind run acme/site")
+
     @pytest.mark.parametrize(
         ("fields", "expected"),
         [
