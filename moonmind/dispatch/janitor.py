@@ -1,6 +1,5 @@
 """Remove the trees of agents that no live submission owns."""
 
-import time
 from pathlib import Path
 
 import structlog
@@ -10,7 +9,6 @@ from moonmind.workflows.speckit_celery.repositories import Repositories
 from moonmind.workspace.agent_folders import agent_tree_keys, remove_agent_tree
 
 _log = structlog.get_logger(__name__)
-_PAUSE_SECONDS = 300
 
 
 class Janitor:
@@ -24,13 +22,6 @@ class Janitor:
     def __init__(self, database: Database, root: Path) -> None:
         self._database = database
         self._root = root
-        self._next = 0.0
-
-    def clean_if_due(self) -> None:
-        """Clean unless that was done a short while ago."""
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _PAUSE_SECONDS
-            self.clean()
 
     def clean(self) -> None:
         """Remove what nobody owns; repeating is safe."""

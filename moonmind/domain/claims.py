@@ -27,7 +27,6 @@ class ClaimedStage:
     attempt: int
     epoch: int
     token: int
-    crashes: int = 0
 
 
 class NotClaimed(Enum):

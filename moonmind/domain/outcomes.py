@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from moonmind.domain.failures import CATALOGUE, FailureCode
+from moonmind.domain.failures import FailureCode
 from moonmind.domain.results import StageResult
 from moonmind.domain.states import RunOutcome, RunStatus
 
@@ -45,11 +45,6 @@ class Ended:
     def failed(cls, code: FailureCode, message: str, **facts: object) -> "Ended":
         """End the run as failed with a code of the catalogue."""
         return cls(RunStatus.FAILED, message, code=code, facts=facts)
-
-    @property
-    def remedy(self) -> str | None:
-        """The catalogue's next step for the code, if there is one."""
-        return CATALOGUE[self.code].remedy if self.code else None
 
 
 Outcome = Done | Parked | Ended

@@ -75,15 +75,7 @@ def claim_stage(database: Database, message: StageMessage, terms: ClaimTerms) ->
             )
         repositories.runs.reach(run, message.stage)
         repositories.runs.record_stage(run, row)
-        return ClaimedStage(
-            row.id,
-            run.id,
-            message.stage,
-            row.attempt,
-            run.epoch,
-            row.token,
-            row.crashes,
-        )
+        return ClaimedStage(row.id, run.id, message.stage, row.attempt, run.epoch, row.token)
 
 
 def park_for_slot(database: Database, message: StageMessage, *, look_again: timedelta) -> NotClaimed:

@@ -39,7 +39,7 @@ class Worker:
     crashed: list[HeldStage] = field(default_factory=list)
 
     def hold(self, seconds: float, stage: Stage = Stage.PUBLISH) -> HeldStage:
-        held = HeldStage(ClaimedStage(uuid4(), uuid4(), stage, 1, 1, 1, 0), seconds)
+        held = HeldStage(ClaimedStage(uuid4(), uuid4(), stage, 1, 1, 1), seconds)
         self.book.stages = (*self.book.stages, held)
         return held
 
